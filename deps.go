@@ -1,0 +1,38 @@
+//go:build deps
+
+package satchel
+
+import (
+	_ "bazil.org/fuse"
+	_ "github.com/BurntSushi/toml"
+	_ "github.com/btcsuite/btcd/address/v2"
+	_ "github.com/btcsuite/btcd/blockchain"
+	_ "github.com/btcsuite/btcd/blockchain/indexers"
+	_ "github.com/btcsuite/btcd/btcec/v2"
+	_ "github.com/btcsuite/btcd/btcec/v2/schnorr"
+	_ "github.com/btcsuite/btcd/btcutil/v2"
+	_ "github.com/btcsuite/btcd/btcutil/v2/hdkeychain"
+	_ "github.com/btcsuite/btcd/chaincfg/v2"
+	_ "github.com/btcsuite/btcd/chainhash/v2"
+	_ "github.com/btcsuite/btcd/database"
+	_ "github.com/btcsuite/btcd/database/ffldb"
+	_ "github.com/btcsuite/btcd/mempool"
+	_ "github.com/btcsuite/btcd/mining"
+	_ "github.com/btcsuite/btcd/mining/cpuminer"
+	_ "github.com/btcsuite/btcd/peer"
+	_ "github.com/btcsuite/btcd/txscript/v2"
+	_ "github.com/btcsuite/btcd/wire/v2"
+	_ "github.com/dgraph-io/badger/v4"
+	_ "github.com/fxamacker/cbor/v2"
+	_ "github.com/klauspost/compress/zstd"
+	_ "github.com/miekg/dns"
+	_ "github.com/tyler-smith/go-bip39"
+	_ "golang.org/x/crypto/argon2"
+	_ "golang.org/x/crypto/chacha20poly1305"
+	_ "golang.org/x/crypto/ripemd160"
+	_ "golang.org/x/net/http2"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/sys/unix"
+	_ "golang.org/x/term"
+	_ "lukechampine.com/blake3"
+)

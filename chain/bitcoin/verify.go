@@ -1,0 +1,143 @@
+package bitcoin
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+)
+
+// ErrBadBlock reports a block that is not the one its header speaks of:
+// whoever sent it lies or is broken.
+var ErrBadBlock = errors.New("bad block")
+
+// A Block is a block that Verify found good.
+type Block struct {
+	Header
+	raw   []byte
+	spans []txSpan
+}
+
+// Verify checks that raw is the whole block of a verified header: its own
+// header's bytes, and transactions whose merkle root is the header's. It
+// refuses the two ways in which another block could have the same root: a
+// repeated end of the list (CVE-2012-2459) and a transaction of 64 bytes, which
+// could be an inner node of the tree. Verify keeps raw.
+func Verify(h Header, raw []byte) (*Block, error) {
+	spans, err := verify(h, raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w %v at height %d: %w", ErrBadBlock, h.Hash, h.Height, err)
+	}
+	return &Block{Header: h, raw: raw, spans: spans}, nil
+}
+
+func verify(h Header, raw []byte) ([]txSpan, error) {
+	if len(raw) > wire.MaxBlockPayload {
+		return nil, fmt.Errorf("%d bytes are too many", len(raw))
+	}
+	if len(raw) < wire.MaxBlockHeaderPayload {
+		return nil, errShort
+	}
+	if got := chainhash.DoubleHashH(raw[:wire.MaxBlockHeaderPayload]); got != h.Hash {
+		return nil, fmt.Errorf("it is block %v", got)
+	}
+	spans, err := walk(raw)
+	if err != nil {
+		return nil, err
+	}
+	if len(spans) == 0 {
+		return nil, errors.New("no transactions")
+	}
+	txids := make([]chainhash.Hash, len(spans))
+	for i, s := range spans {
+		if s.size == 64 {
+			return nil, fmt.Errorf("transaction %d has 64 bytes", i)
+		}
+		txids[i] = s.txid
+	}
+	root, mutated := merkleRoot(txids)
+	if mutated {
+		return nil, errors.New("transactions are repeated")
+	}
+	if !bytes.Equal(root[:], h.MerkleRoot[:]) {
+		return nil, fmt.Errorf("merkle root %v, want %v", root, h.MerkleRoot)
+	}
+	return spans, nil
+}
+
+// merkleRoot overwrites hashes. mutated says that two neighbours of one level
+// are equal, so that a shorter list has the same root.
+func merkleRoot(hashes []chainhash.Hash) (root chainhash.Hash, mutated bool) {
+	var pair [2 * chainhash.HashSize]byte
+	for n := len(hashes); n > 1; n = (n + 1) / 2 {
+		for i := 0; i < n; i += 2 {
+			right := i
+			if i+1 < n {
+				right = i + 1
+				mutated = mutated || hashes[i] == hashes[right]
+			}
+			copy(pair[:], hashes[i][:])
+			copy(pair[chainhash.HashSize:], hashes[right][:])
+			once := sha256.Sum256(pair[:])
+			hashes[i/2] = sha256.Sum256(once[:])
+		}
+	}
+	return hashes[0], mutated
+}
+
+// Size returns the number of bytes of the raw block.
+func (b *Block) Size() int { return len(b.raw) }
+
+// Txs returns the number of transactions.
+func (b *Block) Txs() int { return len(b.spans) }
+
+// Returns calls fn, in the block's order, for each transaction but the coinbase
+// that has an output whose script starts with OP_RETURN, until fn gives an
+// error, which it returns.
+func (b *Block) Returns(fn func(index int, tx *wire.MsgTx) error) error {
+	for i, s := range b.spans {
+		if i == 0 || !s.returns {
+			continue
+		}
+		tx, err := parseTx(b.raw[s.start:s.end])
+		if err != nil {
+			return fmt.Errorf("%w %v: transaction %d: %w", ErrBadBlock, b.Hash, i, err)
+		}
+		if err := fn(i, tx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Tx returns the block's transaction with that id.
+func (b *Block) Tx(txid chainhash.Hash) (raw []byte, ok bool) {
+	for _, s := range b.spans {
+		if s.txid == txid {
+			return b.raw[s.start:s.end], true
+		}
+	}
+	return nil, false
+}
+
+func parseTx(raw []byte) (*wire.MsgTx, error) {
+	if len(raw) > wire.MaxBlockPayload {
+		return nil, fmt.Errorf("%d bytes are too many", len(raw))
+	}
+	w := reader{b: raw} // wire trusts lengths more than is good for it
+	if w.tx(); w.err != nil {
+		return nil, w.err
+	}
+	tx := new(wire.MsgTx)
+	r := bytes.NewReader(raw)
+	if err := tx.Deserialize(r); err != nil {
+		return nil, err
+	}
+	if r.Len() != 0 {
+		return nil, fmt.Errorf("%d bytes are left over", r.Len())
+	}
+	return tx, nil
+}

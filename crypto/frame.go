@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
-	"lukechampine.com/blake3"
 )
 
 // A layout says where things are in a segment. It follows from the number of
@@ -48,20 +47,20 @@ func (l layout) frame(i int) (off, n int) {
 	return l.header() + i*(FrameSize+frameTag), min(FrameSize, l.coded-i*FrameSize) + frameTag
 }
 
-// nonce returns frame i's: 3 zero bytes, 1 if it is the last frame, else 0, and
-// its number in 8 big-endian bytes.
-func (l layout) nonce(i int) []byte {
-	n := make([]byte, 12)
+const nonceLen = 12
+
+// nonce writes frame i's to buf: 3 zero bytes, 1 if it is the last frame, else
+// 0, and its number in 8 big-endian bytes.
+func (l layout) nonce(buf []byte, i int) []byte {
+	clear(buf[:4])
 	if i == l.frames-1 {
-		n[3] = 1
+		buf[3] = 1
 	}
-	binary.BigEndian.PutUint64(n[4:], uint64(i))
-	return n
+	binary.BigEndian.PutUint64(buf[4:], uint64(i))
+	return buf
 }
 
-type gcm = cipher.AEAD
-
-func newGCM(key [32]byte) gcm {
+func newGCM(key [32]byte) cipher.AEAD {
 	block, err := aes.NewCipher(key[:])
 	if err == nil {
 		var aead cipher.AEAD
@@ -78,7 +77,7 @@ var segmentLabel = []byte(label("segment"))
 func segmentHash(header []byte) Hash {
 	var buf [64 + maxFrames*hashLen]byte
 	b := append(append(buf[:0], segmentLabel...), header...)
-	return blake3.Sum256(b)
+	return Sum(b)
 }
 
 // Encoder and decoder are made when first used; each serves as many calls at

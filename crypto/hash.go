@@ -13,9 +13,6 @@ type Hash [32]byte
 // String returns h in lower-case hex.
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
-// Sum returns the hash of b.
-func Sum(b []byte) Hash { return blake3.Sum256(b) }
-
 // NewHasher returns a hash.Hash of which Sum gives the bytes of a Hash.
 func NewHasher() hash.Hash { return blake3.New(32, nil) }
 

@@ -159,7 +159,9 @@ func (c cost) cipher(pass, head []byte) (k keystoreCipher) {
 	return k
 }
 
-func nonceOf(head []byte) []byte { return head[keystoreHead-chacha20poly1305.NonceSizeX : keystoreHead] }
+func nonceOf(head []byte) []byte {
+	return head[keystoreHead-chacha20poly1305.NonceSizeX : keystoreHead]
+}
 
 func (k keystoreCipher) seal(head, plain []byte) []byte {
 	aead, err := chacha20poly1305.NewX(k[:])

@@ -4,8 +4,6 @@ import (
 	"crypto/ecdh"
 	"fmt"
 	"sort"
-
-	"lukechampine.com/blake3"
 )
 
 // A UserSecret is the random secret of one generation of a name, which all
@@ -88,7 +86,7 @@ func GroupLocator(secret [32]byte, names []string, d DeviceID) Locator {
 func PublicLocator(n Network, name string, d DeviceID) Locator {
 	b := append([]byte(label("public")), n[:]...)
 	b = append(b, name...)
-	return blake3.Sum256(append(b, d[:]...))
+	return Locator(Sum(append(b, d[:]...)))
 }
 
 // A LocatorSecret is known to those who may know which volume a head belongs

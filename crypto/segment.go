@@ -1,11 +1,10 @@
 package crypto
 
 import (
+	"crypto/cipher"
 	"encoding/binary"
 	"errors"
 	"fmt"
-
-	"lukechampine.com/blake3"
 )
 
 // What a segment holds.
@@ -58,11 +57,11 @@ func sealSegment(typ byte, plain []byte, zstd bool, key [32]byte) ([]byte, Hash,
 	out := make([]byte, l.header(), l.segment())
 	out[0], out[1] = codec, typ
 	binary.BigEndian.PutUint32(out[2:], uint32(len(plain)))
-	aead := newGCM(key)
+	aead, nonce := newGCM(key), make([]byte, nonceLen)
 	for i := range l.frames {
 		from := len(out)
-		out = aead.Seal(out, l.nonce(i), coded[i*FrameSize:min((i+1)*FrameSize, len(coded))], nil)
-		h := blake3.Sum256(out[from:])
+		out = aead.Seal(out, l.nonce(nonce, i), coded[i*FrameSize:min((i+1)*FrameSize, len(coded))], nil)
+		h := Sum(out[from:])
 		copy(out[headFixed+i*hashLen:], h[:])
 	}
 	return out, segmentHash(out[:l.header()]), nil
@@ -97,7 +96,7 @@ type SegmentHeader struct {
 	codec  byte
 	plain  int
 	hashes []byte
-	aead   gcm
+	aead   cipher.AEAD
 }
 
 // HeaderLen returns how long the header of a segment of segmentLen bytes is:
@@ -156,19 +155,19 @@ func (h *SegmentHeader) OpenFrame(i int, sealed []byte) ([]byte, error) {
 	if !h.Raw() {
 		return nil, errCompressed
 	}
-	if i < 0 || i >= h.frames {
+	if i < 0 || i >= h.frames || len(sealed) > FrameSize+frameTag {
 		return nil, ErrOpen
 	}
-	return h.openFrame(make([]byte, 0, len(sealed)), i, sealed)
+	return h.openFrame(make([]byte, 0, len(sealed)), make([]byte, nonceLen), i, sealed)
 }
 
-// openFrame appends what frame i holds to dst.
-func (h *SegmentHeader) openFrame(dst []byte, i int, sealed []byte) ([]byte, error) {
+// openFrame appends what frame i holds to dst. It overwrites nonce.
+func (h *SegmentHeader) openFrame(dst, nonce []byte, i int, sealed []byte) ([]byte, error) {
 	_, n := h.frame(i)
-	if len(sealed) != n || blake3.Sum256(sealed) != Hash(h.hashes[i*hashLen:][:hashLen]) {
+	if len(sealed) != n || Sum(sealed) != Hash(h.hashes[i*hashLen:][:hashLen]) {
 		return nil, ErrOpen
 	}
-	plain, err := h.aead.Open(dst, h.nonce(i), sealed, nil)
+	plain, err := h.aead.Open(dst, h.nonce(nonce, i), sealed, nil)
 	if err != nil {
 		return nil, ErrOpen
 	}
@@ -177,9 +176,10 @@ func (h *SegmentHeader) openFrame(dst []byte, i int, sealed []byte) ([]byte, err
 
 // openAll appends what all frames of the segment hold to dst.
 func (h *SegmentHeader) openAll(dst, segment []byte) (_ []byte, err error) {
+	nonce := make([]byte, nonceLen)
 	for i := range h.frames {
 		off, n := h.frame(i)
-		if dst, err = h.openFrame(dst, i, segment[off:off+n]); err != nil {
+		if dst, err = h.openFrame(dst, nonce, i, segment[off:off+n]); err != nil {
 			return nil, err
 		}
 	}

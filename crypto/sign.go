@@ -7,7 +7,6 @@ import (
 
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
-	"lukechampine.com/blake3"
 )
 
 // A PublicKey verifies signatures: the x coordinate of a point of secp256k1,
@@ -19,7 +18,7 @@ func (k PublicKey) String() string { return hex.EncodeToString(k[:]) }
 
 // Device returns the id of the device that signs with k's other half.
 func (k PublicKey) Device() (id DeviceID) {
-	h := blake3.Sum256(append([]byte(label("device")), k[:]...))
+	h := Sum(append([]byte(label("device")), k[:]...))
 	copy(id[:], h[:])
 	return id
 }

@@ -1,0 +1,43 @@
+package profile
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"satchel/crypto/canon"
+)
+
+// get reads a canonical value; badger.ErrKeyNotFound if there is none.
+func get(tx *badger.Txn, key []byte, v any) error {
+	item, err := tx.Get(key)
+	if err != nil {
+		return err
+	}
+	return item.Value(func(b []byte) error { return canon.Unmarshal(bytes.Clone(b), v) })
+}
+
+func set(tx *badger.Txn, key []byte, v any) error {
+	b, err := canon.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return tx.Set(key, b)
+}
+
+// each calls f for every pair whose key begins with prefix; rest is the rest of
+// the key.
+func each(tx *badger.Txn, prefix []byte, f func(rest []byte, item *badger.Item) error) error {
+	it := tx.NewIterator(badger.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		item := it.Item()
+		if err := f(bytes.Clone(item.Key()[len(prefix):]), item); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func big(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

@@ -14,7 +14,8 @@ func TestDriver(t *testing.T) {
 
 func TestHosts(t *testing.T) {
 	var h mem.Hosts
-	if h.At("mem://a") != h.At("mem://a") || h.At("mem://a") == h.At("mem://b") {
+	a, b := h.At("mem://a"), h.At("mem://b")
+	if a == b || a != h.At("mem://a") {
 		t.Error("one driver per URL was expected")
 	}
 }

@@ -131,17 +131,27 @@ func (c *Headers) At(height int) (h Header, ok bool) {
 	return c.best[height].public(), true
 }
 
-// Has says if the best chain has the block with that hash at that height.
-func (c *Headers) Has(height int, hash chainhash.Hash) bool {
-	h, ok := c.At(height)
-	return ok && h.Hash == hash
-}
-
-// Known says if a header was found good, on whichever chain.
-func (c *Headers) Known(hash chainhash.Hash) bool {
+// OnBest says if the best chain has the block with that hash.
+func (c *Headers) OnBest(hash chainhash.Hash) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.byHash[hash] != nil
+	n := c.byHash[hash]
+	return n != nil && int(n.height) < len(c.best) && c.best[n.height] == n
+}
+
+// Fork returns the height of the last block that the chain which ends in a
+// known header has in common with the best chain; 0 for an unknown one.
+func (c *Headers) Fork(hash chainhash.Hash) int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	n := c.byHash[hash]
+	for n != nil && (int(n.height) >= len(c.best) || c.best[n.height] != n) {
+		n = n.parent
+	}
+	if n == nil {
+		return 0
+	}
+	return int(n.height)
 }
 
 // Locator returns hashes of the best chain, from the tip back to the genesis

@@ -1,0 +1,182 @@
+package chain
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/btcsuite/btcd/address/v2"
+	"github.com/btcsuite/btcd/chainhash/v2"
+
+	"satchel/chain/ops"
+)
+
+// The consensus hash of a block covers each accepted operation, as the record
+// that it left behind, and earlier consensus hashes: of one block before,
+// three, seven, and so on. So two tables are equal if their newest hashes are,
+// and a claim about an old block can be checked in a logarithmic number of
+// steps.
+//
+// A record is the operation's code, ':', and the fields, comma between them,
+// each as its decimal length, ':', its text. Nothing is an empty text, hashes,
+// keys and scripts are hex, booleans True and False.
+
+// opsHash is the merkle root over the sorted hashes of a block's serialised
+// operations, in the byte order in which it is shown.
+func opsHash(records []string) [32]byte {
+	if len(records) == 0 {
+		records = []string{""}
+	}
+	leaves := make([][]byte, len(records))
+	for i, rec := range records {
+		h := chainhash.DoubleHashH([]byte(rec))
+		leaves[i] = h[:]
+	}
+	return [32]byte(merkle(leaves))
+}
+
+// consensusHash combines a block's ops hash with the consensus hashes of
+// earlier ones.
+func consensusHash(opsHash [32]byte, earlier [][16]byte) [16]byte {
+	leaves := [][]byte{opsHash[:]}
+	for _, c := range earlier {
+		leaves = append(leaves, c[:])
+	}
+	return [16]byte(address.Hash160(merkle(leaves)))
+}
+
+// merkle returns the root of Bitcoin's tree over the sorted leaves, which have
+// 16 or 32 bytes and are turned round before they are hashed, as the root is
+// afterwards. A single leaf is its own root.
+func merkle(leaves [][]byte) []byte {
+	slices.SortFunc(leaves, bytes.Compare)
+	level := make([][]byte, len(leaves))
+	for i, l := range leaves {
+		level[i] = slices.Clone(l)
+		slices.Reverse(level[i])
+	}
+	for len(level) > 1 {
+		if len(level)%2 == 1 {
+			level = append(level, level[len(level)-1])
+		}
+		for i := 0; i < len(level); i += 2 {
+			once := sha256.Sum256(append(slices.Clone(level[i]), level[i+1]...))
+			twice := sha256.Sum256(once[:])
+			level[i/2] = twice[:]
+		}
+		level = level[:len(level)/2]
+	}
+	slices.Reverse(level[0])
+	return level[0]
+}
+
+// earlier returns the consensus hashes that the one of the state's block
+// covers.
+func (s *state) earlier(first int) (hashes [][16]byte) {
+	for step := 2; s.height-(step-1) >= first; step *= 2 {
+		hashes = append(hashes, s.consensus(s.height-(step-1)))
+	}
+	return hashes
+}
+
+// fields builds a record.
+type fields struct{ strings.Builder }
+
+func record(code byte) *fields {
+	f := new(fields)
+	f.WriteByte(code)
+	f.WriteByte(':')
+	return f
+}
+
+func (f *fields) text(values ...string) *fields {
+	for _, v := range values {
+		if f.Len() > 2 {
+			f.WriteByte(',')
+		}
+		f.WriteString(strconv.Itoa(len(v)))
+		f.WriteByte(':')
+		f.WriteString(v)
+	}
+	return f
+}
+
+func (f *fields) hex(values ...[]byte) *fields {
+	for _, v := range values {
+		f.text(hexOf(v))
+	}
+	return f
+}
+
+func (f *fields) num(values ...int) *fields {
+	for _, v := range values {
+		f.text(strconv.Itoa(v))
+	}
+	return f
+}
+
+func (f *fields) bool(v bool) *fields {
+	if v {
+		return f.text("True")
+	}
+	return f.text("False")
+}
+
+func (p *preorder) serialise() string {
+	return record('?').hex(p.Hash[:], p.Consensus[:], p.Sender, p.SenderKey).text(p.Address).num(p.Height).
+		text("?", p.Txid.String()).num(p.Index).text(strconv.FormatInt(p.Fee, 10)).String()
+}
+
+func (p *preorder) serialiseNamespace() string {
+	return record('*').hex(p.Hash[:], p.Consensus[:]).text("*", strconv.FormatInt(p.Fee, 10), p.Txid.String()).
+		num(p.Index, p.Height).hex(p.Sender, p.SenderKey).text(p.Address).String()
+}
+
+// fields are those that the records of all operations on a name begin with.
+func (e *entry) fields(code byte) *fields {
+	return record(code).text(e.Name).hex(e.Value, e.Owner, e.OwnerKey).text(e.Address).
+		num(e.BlockNumber, e.Preordered, e.FirstRegistered, e.LastRenewed).bool(e.Revoked).
+		text(e.Op, e.Txid.String()).num(e.Index).text(e.Fee).hex(e.Importer).text(e.ImporterAddress)
+}
+
+func (e *entry) serialise(code byte) string { return e.fields(code).String() }
+
+func (e *entry) serialiseOwned(code byte) string {
+	return e.fields(code).hex(e.Owner).text(e.Address).String()
+}
+
+func (e *entry) serialiseUpdate(op ops.Update) string {
+	return e.fields('+').hex(op.NameHash[:], e.Consensus).String()
+}
+
+// serialiseTransfer shows the consensus hash of the last update, if there was
+// one, and not the one that the transfer quotes: so it has been from the start.
+func (e *entry) serialiseTransfer(op ops.Transfer) string {
+	c := e.Consensus
+	if len(c) == 0 {
+		c = op.Consensus[:]
+	}
+	return e.fields('>').hex(op.NameHash[:], c).bool(op.Keep).String()
+}
+
+func (ns *namespace) fields(code byte) *fields {
+	return record(code).text(ns.ID).hex(ns.PreorderHash[:]).num(ns.Version).hex(ns.Sender, ns.SenderKey).text(ns.Address).
+		hex(ns.Revealer).text(ns.RevealerAddr).num(ns.BlockNumber, ns.Revealed).text(string(ns.Op), ns.Txid.String()).
+		num(ns.Index, int(ns.Lifetime), int(ns.Coefficient), int(ns.Base)).text(pythonList(ns.Buckets[:])).
+		num(int(ns.NonAlpha), int(ns.NoVowel))
+}
+
+func (ns *namespace) serialise() string { return ns.fields('&').String() }
+
+func (ns *namespace) serialiseReady() string { return ns.fields('!').num(ns.Ready).String() }
+
+// pythonList writes [6, 5, 4].
+func pythonList(b []byte) string {
+	texts := make([]string, len(b))
+	for i, v := range b {
+		texts[i] = strconv.Itoa(int(v))
+	}
+	return "[" + strings.Join(texts, ", ") + "]"
+}

@@ -1,0 +1,221 @@
+package chain
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/dgraph-io/badger/v4"
+	"github.com/fxamacker/cbor/v2"
+)
+
+// An Index is the table of names as of one block, in a Badger database of its
+// own. It is safe for concurrent use; one Follower at most moves it.
+//
+// All of it follows from the blocks, so it can be deleted at any time. The keys
+// are those of state.go, records are CBOR maps with integer keys, heights are
+// big-endian. The row of the tip is height (4 bytes), block hash (32), height
+// of the last block that cannot be undone (4).
+type Index struct {
+	p   *Params
+	dir string
+
+	mu       sync.RWMutex // of db: it is reopened when a block needs more memory
+	db       *badger.DB
+	memTable int64
+
+	tipMu sync.RWMutex
+	tip   tip
+}
+
+// tip is the last block applied.
+type tip struct {
+	height int
+	hash   chainhash.Hash
+	floor  int // the last block that cannot be undone
+}
+
+// meta says what an index was made by. Another version, chain or rule set
+// means that it has to be made anew.
+type meta struct {
+	Version int      `cbor:"0,keyasint"`
+	Rules   string   `cbor:"1,keyasint"`
+	Network [10]byte `cbor:"2,keyasint"`
+	First   int      `cbor:"3,keyasint"`
+}
+
+const (
+	indexVersion = 1
+
+	// UndoBlocks is how many blocks can be undone. A reorganisation that is
+	// deeper makes the follower begin anew.
+	UndoBlocks = 288
+)
+
+// ErrTooDeep reports a block that can't be undone because it is too old.
+var ErrTooDeep = errors.New("too deep to undo")
+
+// OpenIndex opens or creates the index in dir; one in memory, which Close
+// forgets, if dir is empty. An index of another chain, rule set, first block or
+// version of the format is made anew: the blocks have it all.
+func OpenIndex(dir string, p *Params) (*Index, error) {
+	ix := &Index{p: p, dir: dir, memTable: minMemTable}
+	if dir != "" {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("index: %w", err)
+		}
+	}
+	if err := ix.open(); err != nil {
+		return nil, err
+	}
+	if err := ix.begin(); err != nil {
+		ix.db.Close()
+		return nil, fmt.Errorf("index %s: %w", dir, err)
+	}
+	return ix, nil
+}
+
+// Memory for the changes of one block: about a seventh of it may be in one
+// transaction, and a block that the network accepts never needs the most.
+const (
+	minMemTable = 16 << 20
+	maxMemTable = 256 << 20
+)
+
+func (ix *Index) options() badger.Options {
+	o := badger.DefaultOptions(ix.dir).
+		WithLogger(nil).
+		WithMemTableSize(ix.memTable).
+		WithNumMemtables(2).
+		WithCompression(0).
+		WithBlockCacheSize(0).
+		WithIndexCacheSize(4 << 20).
+		WithValueLogFileSize(16 << 20).
+		WithMetricsEnabled(false).
+		WithDetectConflicts(false) // there is one writer
+	if ix.dir == "" {
+		return o.WithInMemory(true)
+	}
+	return o.WithSyncWrites(true)
+}
+
+// open opens the database. After a kill a memory table's file of no bytes can
+// make the first attempt fail and the second succeed (badger issue 2207).
+func (ix *Index) open() (err error) {
+	for range 2 {
+		if ix.db, err = badger.Open(ix.options()); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("index %s: %w", ix.dir, err)
+}
+
+// begin reads the tip, after making sure that the database is of this kind.
+func (ix *Index) begin() error {
+	want := meta{indexVersion, ix.p.Rules, ix.p.Network(), ix.p.FirstBlock}
+	var got meta
+	err := ix.view(func(s *state) error {
+		s.load([]byte{keyMeta}, &got)
+		row := s.bytes([]byte{keyTip})
+		if s.err == nil && got == want {
+			ix.tip, s.err = parseTip(row)
+		}
+		return s.err
+	})
+	if err != nil {
+		return err
+	}
+	if got == want {
+		return nil
+	}
+	return ix.reset()
+}
+
+// reset empties the index: its tip is the genesis block.
+func (ix *Index) reset() error {
+	if err := ix.db.DropAll(); err != nil {
+		return err
+	}
+	m, err := cbor.Marshal(meta{indexVersion, ix.p.Rules, ix.p.Network(), ix.p.FirstBlock})
+	if err != nil {
+		return err
+	}
+	t := tip{hash: *ix.p.Chain.GenesisHash}
+	err = ix.db.Update(func(txn *badger.Txn) error {
+		if err := txn.Set([]byte{keyMeta}, m); err != nil {
+			return err
+		}
+		return txn.Set([]byte{keyTip}, t.row())
+	})
+	if err == nil {
+		ix.setTip(t)
+	}
+	return err
+}
+
+// restart is reset while others may read.
+func (ix *Index) restart() error {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	if ix.db.IsClosed() {
+		return errClosed
+	}
+	if err := ix.reset(); err != nil {
+		return fmt.Errorf("index %s: %w", ix.dir, err)
+	}
+	return nil
+}
+
+func (t tip) row() []byte {
+	b := binary.BigEndian.AppendUint32(nil, uint32(t.height))
+	return binary.BigEndian.AppendUint32(append(b, t.hash[:]...), uint32(t.floor))
+}
+
+func parseTip(b []byte) (t tip, err error) {
+	if len(b) != 40 {
+		return t, errors.New("the row of the tip is damaged")
+	}
+	t.height, t.hash = int(binary.BigEndian.Uint32(b)), chainhash.Hash(b[4:36])
+	t.floor = int(binary.BigEndian.Uint32(b[36:]))
+	return t, nil
+}
+
+func (ix *Index) setTip(t tip) {
+	ix.tipMu.Lock()
+	defer ix.tipMu.Unlock()
+	ix.tip = t
+}
+
+func (ix *Index) getTip() tip {
+	ix.tipMu.RLock()
+	defer ix.tipMu.RUnlock()
+	return ix.tip
+}
+
+// Close releases the index. It must be called; it may be called again.
+func (ix *Index) Close() error {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	if ix.db.IsClosed() {
+		return nil
+	}
+	if err := ix.db.Close(); err != nil {
+		return fmt.Errorf("index %s: %w", ix.dir, err)
+	}
+	return nil
+}
+
+// view runs fn on a snapshot of the table.
+func (ix *Index) view(fn func(s *state) error) error {
+	ix.mu.RLock()
+	defer ix.mu.RUnlock()
+	if ix.db.IsClosed() {
+		return errClosed
+	}
+	return ix.db.View(func(txn *badger.Txn) error { return fn(&state{txn: txn}) })
+}
+
+var errClosed = errors.New("index is closed")

@@ -1,0 +1,166 @@
+package chain
+
+import (
+	"strconv"
+
+	"satchel/chain/ops"
+)
+
+// preorderName: the hash is not preordered, the consensus hash is recent, a
+// fee is paid and the sender is below the quota. Whether the fee is enough, the
+// registration shows.
+func (r *rules) preorderName(t *ops.Tx, op ops.NamePreorder) func() string {
+	p := r.preorder(t, '?', op.Hash, op.Consensus)
+	if p == nil || r.full(t.Sender) {
+		return nil
+	}
+	return func() string {
+		r.putPreorder(p)
+		return p.serialise()
+	}
+}
+
+// register makes a preordered name the recipient's, or renews a registered one
+// that was not preordered anew.
+func (r *rules) register(t *ops.Tx, op ops.Registration) func() string {
+	old := r.s.name(op.Name)
+	ns := r.s.namespace(Name(op.Name).Namespace())
+	addr := r.p.address(t.Recipient)
+	if ns == nil || ns.Ready == 0 || addr == "" {
+		return nil
+	}
+	if old != nil && old.Revoked && !r.expired(old, r.height-1) {
+		return nil
+	}
+	if !r.p.epoch(r.height).Multisig && ops.IsScriptHash(t.Recipient) {
+		return nil
+	}
+	p := r.outstanding('?', ops.HashName(op.Name, t.Sender, addr))
+	if p == nil {
+		return r.renew(t, old, ns)
+	}
+	switch {
+	case r.full(t.Recipient),
+		r.isRegistered(old, r.height-1),
+		old != nil && old.FirstRegistered == r.height, // taken in this block
+		string(p.Sender) != string(t.Sender),
+		p.Height < ns.Ready,
+		float64(p.Fee) < price(Name(op.Name), ns),
+		r.collided[op.Name]:
+		return nil
+	}
+	e := &entry{
+		Name: op.Name, Owner: t.Recipient, OwnerKey: t.SenderKey, Address: addr,
+		BlockNumber: p.Height, Preordered: p.Height, FirstRegistered: r.height, LastRenewed: r.height,
+		Op: ":", Txid: t.Txid, Index: t.Index, Fee: strconv.FormatInt(p.Fee, 10), PreorderHash: p.Hash,
+	}
+	if old != nil {
+		e.BlockNumber = old.BlockNumber
+	}
+	return func() string {
+		r.registered[string(t.Recipient)]++
+		r.s.dropPreorder(p)
+		r.s.putName(e)
+		return e.serialiseOwned(':')
+	}
+}
+
+// renew: the owner pays today's price to himself as recipient.
+func (r *rules) renew(t *ops.Tx, e *entry, ns *namespace) func() string {
+	if !r.isRegistered(e, r.height-1) || e.LastRenewed == r.height {
+		return nil
+	}
+	if string(t.Sender) != string(e.Owner) || string(t.Recipient) != string(e.Owner) {
+		return nil
+	}
+	if r.p.QuotaOnRenewal && r.full(t.Recipient) {
+		return nil
+	}
+	if !t.HasFee || float64(t.Fee) < price(Name(e.Name), ns) || r.collided[e.Name] {
+		return nil
+	}
+	return func() string {
+		e.LastRenewed = r.height
+		e.Fee = pythonFloat(float64(t.Fee))
+		r.did(e, "::", t)
+		return e.serialiseOwned(':')
+	}
+}
+
+// did writes an entry as changed by an operation.
+func (r *rules) did(e *entry, op string, t *ops.Tx) {
+	e.Op, e.Txid, e.Index = op, t.Txid, t.Index
+	r.s.putName(e)
+}
+
+// usable says if a name that was registered before can be changed by its owner
+// now.
+func (r *rules) usable(e *entry, sender []byte) bool {
+	if !r.isRegistered(e, r.height-1) || string(e.Owner) != string(sender) {
+		return false
+	}
+	ns := r.s.namespace(Name(e.Name).Namespace())
+	return ns != nil && ns.Ready > 0
+}
+
+// update: the owner, who has not more names than the quota, quotes the name
+// with a recent consensus hash.
+func (r *rules) update(t *ops.Tx, op ops.Update) func() string {
+	owned := r.owned(t.Sender)
+	if len(owned) > r.p.Quota {
+		return nil
+	}
+	for _, e := range owned {
+		for _, c := range r.window {
+			if ops.UpdateHash(e.Name, c) != op.NameHash {
+				continue
+			}
+			if !r.usable(e, t.Sender) {
+				return nil
+			}
+			return func() string {
+				e.Value, e.Consensus = op.Value[:], c[:]
+				r.did(e, "+", t)
+				return e.serialiseUpdate(op)
+			}
+		}
+	}
+	return nil
+}
+
+// transfer: the owner gives the name to somebody else who is below the quota.
+func (r *rules) transfer(t *ops.Tx, op ops.Transfer) func() string {
+	e := r.s.nameByHash128(op.NameHash)
+	addr := r.p.address(t.Recipient)
+	switch {
+	case e == nil, addr == "",
+		!r.usable(e, t.Sender),
+		!r.recent(op.Consensus),
+		string(t.Recipient) == string(e.Owner),
+		len(r.owned(t.Recipient)) >= r.p.Quota,
+		!r.p.epoch(r.height).Multisig && ops.IsScriptHash(t.Sender):
+		return nil
+	}
+	return func() string {
+		e.Owner, e.Address, e.OwnerKey = t.Recipient, addr, nil
+		word := ">>"
+		if !op.Keep {
+			e.Value, word = nil, ">~"
+		}
+		r.did(e, word, t)
+		return e.serialiseTransfer(op)
+	}
+}
+
+// revoke: the owner ends the name, which has not expired in this block either.
+func (r *rules) revoke(t *ops.Tx, op ops.Revoke) func() string {
+	e := r.s.name(op.Name)
+	if e == nil || !r.usable(e, t.Sender) || r.expired(e, r.height) {
+		return nil
+	}
+	return func() string {
+		e.Revoked, e.Value = true, nil
+		r.did(e, "~", t)
+		return e.serialise('~')
+	}
+}

@@ -1,0 +1,41 @@
+# Satchel. What is missing is installed as root, or through sudo; else the
+# message says what to install.
+
+PACKAGES = ./cmd/... ./fs/... ./chain/... ./storage/... ./crypto/... ./test/...
+DEBIAN   = fuse3
+GO       = go
+
+.PHONY: demo test lint build bench clean deps
+
+# Two people, a private chain, one dragged file. Ctrl-C ends it; with DEMO_EXIT=1
+# it ends after the tour.
+demo: build
+	@exec bin/satchel demo demo
+
+test: lint
+	$(GO) test -timeout 30m $(PACKAGES)
+
+lint: deps
+	@files=$$(gofmt -l cmd fs chain storage crypto test); test -z "$$files" || { echo "gofmt -l: $$files"; exit 1; }
+	$(GO) vet $(PACKAGES)
+	$(GO) tool staticcheck $(PACKAGES)
+
+build: deps
+	$(GO) build -o bin/satchel ./cmd/satchel
+
+bench: build
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./test/bench/...
+
+clean:
+	@test ! -x bin/satchel || bin/satchel demo --clean demo
+	rm -rf --one-file-system demo bin
+
+deps:
+	@command -v $(GO) >/dev/null || { echo "Go 1.26 or later is missing: https://go.dev/dl/"; exit 1; }
+	@command -v fusermount3 >/dev/null || { \
+		if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+		if ! command -v apt-get >/dev/null || { [ -n "$$sudo" ] && ! command -v sudo >/dev/null; }; then \
+			echo "missing: $(DEBIAN). Install it, on Debian as root with: apt-get install $(DEBIAN)"; exit 1; fi; \
+		echo "installing $(DEBIAN)"; \
+		{ $$sudo apt-get install -y -q $(DEBIAN) || { $$sudo apt-get update -q && $$sudo apt-get install -y -q $(DEBIAN); }; } || { \
+			echo "$(DEBIAN) could not be installed; as root: apt-get install $(DEBIAN)"; exit 1; }; }

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"satchel/chain"
+	"satchel/fs"
+)
+
+func (a *app) mountCommand() *command {
+	c := newCommand("mount", "DIR", 1, 1, "mount the drive")
+	c.long = `Mounts the drive of this home at DIR, an empty folder, and returns when the mount
+answers; a process in the background serves it and logs to data/satchel.log of the
+home. With --foreground it stays, logs to stderr, and Ctrl-C unmounts.`
+	foreground := c.flags.Bool("foreground", false, "serve the mount in this process, until Ctrl-C")
+	child := c.flags.Bool("child", false, "(internal) started by another satchel")
+	c.run = func(ctx context.Context, args []string) error {
+		dir, err := filepath.Abs(args[0])
+		if err != nil {
+			return err
+		}
+		if *foreground || *child {
+			p := newParent(*child)
+			err := a.mountHere(ctx, dir, p)
+			p.ready("", err)
+			return err
+		}
+		return a.mountDetached(ctx, dir)
+	}
+	return c
+}
+
+// mountDetached has a process of its own serve the mount.
+func (a *app) mountDetached(ctx context.Context, dir string) error {
+	h, err := a.home()
+	if err != nil {
+		return err
+	}
+	if _, err := a.mountable(h, dir); err != nil {
+		return err
+	}
+	pass, err := a.passphrase(false)
+	if err != nil {
+		return err
+	}
+	defer clear(pass)
+	args := append(h.args(), "mount", "--child", "--", dir)
+	if _, err := detach(ctx, args, h.logFile(), pass); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "mounted %s\n", dir)
+	return nil
+}
+
+// mountable checks, before a passphrase is asked for, what can be checked.
+func (a *app) mountable(h *home, dir string) (*config, error) {
+	if !h.exists() {
+		return nil, failf(exitNoHome, "no identity in %s yet; make one with `satchel %sinit NAME`", h.name(), h.hint())
+	}
+	cfg, err := readConfig(h.config)
+	if err != nil {
+		return nil, err
+	}
+	if who, held := heldBy(h.lockFile()); held && who.Role == roleDaemon {
+		return nil, h.mountedAlready(who)
+	}
+	return cfg, nil
+}
+
+// mountedAlready refuses a second daemon on one home.
+func (h *home) mountedAlready(who holder) error {
+	return failf(exitBusy, "%s is mounted already, by process %d; `satchel %sunmount DIR` ends it, `satchel %sstatus` says where it is",
+		h.name(), who.PID, h.hint(), h.hint())
+}
+
+// mountHere serves the mount until it is unmounted or ctx ends.
+func (a *app) mountHere(ctx context.Context, dir string, p *parent) error {
+	h, err := a.home()
+	if err != nil {
+		return err
+	}
+	cfg, err := a.mountable(h, dir)
+	if err != nil {
+		return err
+	}
+	a.verbose = true
+	unlock := func() ([]byte, error) { return a.passphrase(false) }
+	if p != nil {
+		unlock = p.secret
+	}
+	l, who, err := holdHome(ctx, h, roleDaemon)
+	if errors.Is(err, errHeld) {
+		return h.mountedAlready(who)
+	}
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	e := newEngine(h, cfg, a.logger(), unlock)
+	err = e.serveMount(ctx, dir, func() {
+		fmt.Fprintf(a.out, "mounted %s\n", dir)
+		p.ready(dir, nil)
+	})
+	return errors.Join(err, e.Close())
+}
+
+// serveMount mounts, calls ready, and returns when nothing is mounted any more.
+func (e *engine) serveMount(ctx context.Context, dir string, ready func()) error {
+	d, err := e.openDrive(ctx)
+	if err != nil {
+		return err
+	}
+	m, err := fs.MountAt(dir, d, fs.Options{Log: e.log, FSName: e.cfg.Name})
+	if err != nil {
+		return coded(exitMountpoint, err)
+	}
+	e.mu.Lock()
+	e.mount, e.dir = m, dir
+	e.mu.Unlock()
+	control, err := serveControl(e.h, e)
+	if err != nil {
+		return errors.Join(err, stopMount(m), m.Close())
+	}
+	offer, cancel := context.WithCancel(ctx)
+	offered := make(chan struct{})
+	go func() {
+		defer close(offered)
+		if err := e.names.keepOffering(offer, chain.Name(e.cfg.Name)); err != nil && offer.Err() == nil {
+			e.log.Warn("zone file", "err", err)
+		}
+	}()
+	ready()
+
+	gone := make(chan error, 1)
+	go func() { gone <- m.Wait() }()
+	select {
+	case err = <-gone:
+	case <-ctx.Done():
+		e.log.Info("told to stop")
+		err = stopMount(m)
+	}
+	cancel()
+	<-offered
+	control.Close()
+	return errors.Join(err, m.Close())
+}
+
+// stopMount unmounts although programs may still use it: they get errors then.
+func stopMount(m *fs.Mount) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	return m.Unmount(ctx)
+}
+
+func (a *app) unmountCommand() *command {
+	c := newCommand("unmount", "DIR", 1, 1, "unmount the drive, and return when all is saved")
+	c.long = `Saves what isn't yet, unmounts DIR and returns when the process that served it is
+gone. A mount that a killed process left behind is cleaned up.`
+	c.run = func(ctx context.Context, args []string) error {
+		dir, err := filepath.Abs(args[0])
+		if err != nil {
+			return err
+		}
+		return a.unmount(ctx, dir)
+	}
+	return c
+}
+
+func (a *app) unmount(ctx context.Context, dir string) error {
+	h, err := a.home()
+	if err != nil {
+		return err
+	}
+	if who, held := heldBy(h.lockFile()); held && who.Role == roleDaemon {
+		answer, err := a.unmountByDaemon(ctx, h, dir)
+		if err == nil && !answer {
+			return unmountStray(dir)
+		}
+		return err
+	}
+	return unmountStray(dir)
+}
+
+// unmountByDaemon asks the home's daemon; false means that it serves another folder.
+func (a *app) unmountByDaemon(ctx context.Context, h *home, dir string) (bool, error) {
+	s := &session{h: h, say: func(line string) { fmt.Fprintln(a.err, line) }}
+	at, err := ask[mountResult](ctx, s, "unmount", unmountArgs{dir})
+	if err != nil || at.Dir == "" {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	if err := waitFree(ctx, h.lockFile()); err != nil {
+		return true, failf(exitBusy, "unmounted, but the process that served it is still at work: %w; its log is %s", err, h.logFile())
+	}
+	fmt.Fprintf(a.out, "unmounted %s\n", at.Dir)
+	return true, nil
+}
+
+// unmountStray unmounts a Satchel mount that no daemon of this home serves: of a
+// killed process, or another home's.
+func unmountStray(dir string) error {
+	if !isOurMount(dir) {
+		return failf(exitNotMounted, "no Satchel drive is mounted at %s", dir)
+	}
+	return fs.Unmount(dir)
+}
+
+type unmountArgs struct {
+	Dir string `json:"dir"`
+}
+
+type mountResult struct {
+	Dir string `json:"dir"` // empty: another folder is mounted
+}
+
+// unmount saves what isn't yet and unmounts; the daemon ends after it.
+func (e *engine) unmount(ctx context.Context, args unmountArgs, _ func(string)) (mountResult, error) {
+	e.mu.Lock()
+	m, d, dir := e.mount, e.drive, e.dir
+	e.mu.Unlock()
+	if m == nil || !samePath(dir, args.Dir) {
+		return mountResult{}, nil
+	}
+	if err := d.CommitAll(ctx); err != nil {
+		return mountResult{}, fmt.Errorf("not unmounted, since not everything could be saved: %w", err)
+	}
+	if err := m.Unmount(ctx); err != nil {
+		return mountResult{}, coded(exitBusy, err)
+	}
+	return mountResult{dir}, nil
+}
+
+// samePath compares paths without touching what they name, which may be our own
+// mount: only the folders above are resolved.
+func samePath(a, b string) bool { return resolveParent(a) == resolveParent(b) }
+
+func resolveParent(path string) string {
+	parent, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(parent, filepath.Base(path))
+}
+
+// isOurMount reports whether a Satchel drive is mounted at dir, alive or not.
+func isOurMount(dir string) bool {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	return err == nil && mountedAt(mounts, resolveParent(dir))
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"strings"
+
+	"satchel/chain"
+	"satchel/fs/drive"
+)
+
+func (a *app) trustCommand() *command {
+	c := newCommand("trust", "NAME", 1, 1, "accept a name's new owner after it changed hands")
+	c.long = `Shows the fingerprint of what was known of the name and of what the chain says now.
+When you agree, the new one is pinned and the name's folders work again. Ask the
+person, by another way than this drive, before you do: whoever holds the name now
+gets what is put into its folder from here on.`
+	yes := c.flags.Bool("yes", false, "agree without being asked")
+	c.run = func(ctx context.Context, args []string) error {
+		s, err := a.open(ctx, c.name)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		r, err := ask[trustResult](ctx, s, "trust", trustArgs{Name: args[0]})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(a.out, "known  %s\nnow    %s\n", r.Old.Fingerprint(), r.New.Fingerprint())
+		if r.Same {
+			fmt.Fprintf(a.out, "%s is trusted already\n", args[0])
+			return nil
+		}
+		if !*yes && !a.agree() {
+			return failf(exitStopped, "%s stays stopped", args[0])
+		}
+		if _, err := ask[trustResult](ctx, s, "trust", trustArgs{args[0], &r.New}); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.out, "%s is trusted\n", args[0])
+		return nil
+	}
+	return c
+}
+
+// agree asks at the terminal; without one nobody agreed.
+func (a *app) agree() bool {
+	fmt.Fprint(a.err, "Trust the new one? Type yes: ")
+	line, _ := bufio.NewReader(a.in).ReadString('\n')
+	return strings.TrimSpace(line) == "yes"
+}
+
+type trustArgs struct {
+	Name   string       `json:"name"`
+	Accept *drive.Facts `json:"accept,omitempty"` // what was shown and agreed to
+}
+
+type trustResult struct {
+	Old  drive.Facts `json:"old"`
+	New  drive.Facts `json:"new"`
+	Same bool        `json:"same"`
+}
+
+// trust shows what is pinned of a name and what the chain says now; with Accept
+// it pins that, if the chain still says so.
+func (e *engine) trust(ctx context.Context, args trustArgs, _ func(string)) (trustResult, error) {
+	name, err := chain.ParseName(args.Name)
+	if err != nil {
+		return trustResult{}, coded(exitName, err)
+	}
+	d, err := e.openDrive(ctx)
+	if err != nil {
+		return trustResult{}, err
+	}
+	if err := e.names.Sync(ctx); err != nil {
+		return trustResult{}, err
+	}
+	old, now, err := d.Trust(ctx, name)
+	if err != nil {
+		return trustResult{}, err
+	}
+	if args.Accept != nil {
+		err = d.AcceptTrust(ctx, name, *args.Accept)
+	}
+	return trustResult{old, now, old == now}, err
+}

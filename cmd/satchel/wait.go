@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+func (a *app) waitCommand() *command {
+	c := newCommand("wait", "[--timeout D]", 0, 0, "return when everything is stored at the write quorum")
+	timeout := c.flags.Duration("timeout", 0, "give up after `D`, such as 30s (default: never)")
+	c.run = func(ctx context.Context, args []string) error {
+		s, err := a.open(ctx, c.name)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		_, err = ask[none](ctx, s, "wait", waitArgs{*timeout})
+		return err
+	}
+	return c
+}
+
+type waitArgs struct {
+	Timeout time.Duration `json:"timeout"`
+}
+
+func (e *engine) wait(ctx context.Context, args waitArgs, _ func(string)) (none, error) {
+	if args.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, args.Timeout)
+		defer cancel()
+	}
+	d, err := e.openDrive(ctx)
+	if err != nil {
+		return none{}, err
+	}
+	err = d.Wait(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return none{}, failf(exitTimeout, "not everything is stored after %v: %w; `satchel %sstatus` says what is missing", args.Timeout, err, e.h.hint())
+	}
+	return none{}, err
+}
+
+func (a *app) syncCommand() *command {
+	c := newCommand("sync", "", 0, 0, "return when the others' newest state is merged")
+	c.long = `Reads the chain to its tip, fetches the newest heads of all others and merges them.`
+	c.run = func(ctx context.Context, args []string) error {
+		s, err := a.open(ctx, c.name)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		_, err = ask[none](ctx, s, "sync", none{})
+		return err
+	}
+	return c
+}
+
+func (e *engine) sync(ctx context.Context, _ none, _ func(string)) (none, error) {
+	d, err := e.openDrive(ctx)
+	if err != nil {
+		return none{}, err
+	}
+	if err := e.names.Sync(ctx); err != nil {
+		return none{}, err
+	}
+	if err := d.Sync(ctx); err != nil {
+		return none{}, fmt.Errorf("sync: %w", err)
+	}
+	return none{}, nil
+}

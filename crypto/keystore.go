@@ -24,6 +24,7 @@ type Keystore struct {
 	StateKey    [32]byte          // encrypts the drive's state database
 	LocalSecret [32]byte          // for what only this machine derives, as inode numbers
 	Fingerprint [32]byte          // keys the hash by which content is known again
+	Recovery    SealPublic        // the public half of the words' recovery key, for profiles
 	Extra       canon.Extra       // of a newer version
 }
 
@@ -56,6 +57,7 @@ type wireKeystore struct {
 	StateKey    [32]byte     `cbor:"9,keyasint"`
 	LocalSecret [32]byte     `cbor:"10,keyasint"`
 	Fingerprint [32]byte     `cbor:"11,keyasint"`
+	Recovery    []byte       `cbor:"12,keyasint,omitempty"`
 	Extra       canon.Extra  `cbor:"-"`
 }
 
@@ -68,7 +70,7 @@ type wireSecret struct {
 func (ks *Keystore) encode() ([]byte, error) {
 	w := wireKeystore{
 		Name: ks.Name, Network: ks.Network, DataGen: ks.DataGen,
-		StateKey: ks.StateKey, LocalSecret: ks.LocalSecret, Fingerprint: ks.Fingerprint, Extra: ks.Extra,
+		StateKey: ks.StateKey, LocalSecret: ks.LocalSecret, Fingerprint: ks.Fingerprint, Recovery: ks.Recovery, Extra: ks.Extra,
 	}
 	if ks.Signing != nil {
 		w.Signing = ks.Signing.Bytes()
@@ -95,7 +97,7 @@ func decodeKeystore(b []byte) (*Keystore, error) {
 	}
 	ks := &Keystore{
 		Name: w.Name, Network: w.Network, DataGen: w.DataGen,
-		StateKey: w.StateKey, LocalSecret: w.LocalSecret, Fingerprint: w.Fingerprint, Extra: w.Extra,
+		StateKey: w.StateKey, LocalSecret: w.LocalSecret, Fingerprint: w.Fingerprint, Recovery: w.Recovery, Extra: w.Extra,
 	}
 	var err error
 	if w.Signing != nil {
@@ -113,6 +115,11 @@ func decodeKeystore(b []byte) (*Keystore, error) {
 	}
 	if ks.Owner, err = parseScalar(w.Owner); err != nil {
 		return nil, err
+	}
+	if ks.Recovery != nil {
+		if err := ks.Recovery.Valid(); err != nil {
+			return nil, fmt.Errorf("recovery key: %w", err)
+		}
 	}
 	return ks, ks.addSecrets(w.UserSecrets)
 }

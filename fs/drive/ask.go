@@ -1,0 +1,105 @@
+package drive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"satchel/crypto"
+	"satchel/fs/profile"
+	"satchel/storage"
+)
+
+// askTimeout bounds the wait for the slowest provider of a mutable object.
+const askTimeout = 10 * time.Second
+
+// An answer is what all providers of a set said about one mutable object.
+type answer[B any] struct {
+	best  *profile.Signed[B] // of the copies that verified the one with the highest number
+	valid int                // providers with a valid answer: "not there" is one, a stale copy is none
+	errs  []error
+}
+
+// why says why there is no best copy: os.ErrNotExist if nobody has one.
+func (a *answer[B]) why() error {
+	if len(a.errs) == 0 {
+		return os.ErrNotExist
+	}
+	return errors.Join(a.errs...)
+}
+
+// ask fetches a mutable object from every provider and opens each copy. A copy
+// that does not verify, or is older than what is pinned, is its provider's
+// fault and is named; what an author signed twice is refused.
+func ask[B any](d *Drive, ctx context.Context, set *storage.Set, key string, open func([]byte) (*profile.Signed[B], error)) *answer[B] {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	a := new(answer[B])
+	for _, c := range set.GetAll(ctx, key, int64(crypto.KindHead.MaxSize())) {
+		if errors.Is(c.Err, os.ErrNotExist) {
+			a.valid++
+			continue
+		}
+		if c.Err != nil {
+			d.fault(c.URL, c.Err)
+			a.errs = append(a.errs, c.Err)
+			continue
+		}
+		s, err := open(c.Data)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", storage.Redact(c.URL), err)
+			if profile.Faulty(err) {
+				d.fault(c.URL, err)
+			} else {
+				d.opt.Log.Error("refused", "err", err)
+			}
+			var fork *profile.Fork
+			if errors.As(err, &fork) {
+				err = errors.Join(err, d.pins.Keep(fork))
+			}
+			a.errs = append(a.errs, err)
+			continue
+		}
+		a.valid++
+		d.well(c.URL)
+		if a.best == nil || s.Header.Seq > a.best.Header.Seq {
+			a.best = s
+		}
+	}
+	return a
+}
+
+// A Fault is what was last wrong with a provider.
+type Fault struct {
+	URL   string    `json:"url"`
+	Error string    `json:"error"`
+	Time  time.Time `json:"time"`
+	Own   bool      `json:"own"` // one of the user's own providers
+}
+
+// fault notes what was wrong with a provider, for status, and logs it once.
+func (d *Drive) fault(url string, err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	f := Fault{URL: storage.Redact(url), Error: err.Error(), Time: time.Now()}
+	for _, p := range d.opt.Providers {
+		f.Own = f.Own || p.URL == url
+	}
+	d.statusMu.Lock()
+	old, had := d.faults[url]
+	d.faults[url] = f
+	d.statusMu.Unlock()
+	if !had || old.Error != f.Error {
+		d.opt.Log.Warn("provider failed", "provider", f.URL, "err", err)
+	}
+}
+
+// well forgets a provider's fault.
+func (d *Drive) well(url string) {
+	d.statusMu.Lock()
+	delete(d.faults, url)
+	d.statusMu.Unlock()
+}

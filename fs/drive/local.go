@@ -1,0 +1,93 @@
+package drive
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"satchel/crypto"
+)
+
+const (
+	// idle is how long after the last change a volume is committed, and
+	// longest how long a change waits at most.
+	idle    = 2 * time.Second
+	longest = 30 * time.Second
+	// reserve is kept free on the local disk, so that a full one can still be
+	// emptied and committed.
+	reserve = 64 << 20
+)
+
+// commitLoop commits each volume some seconds after its last change.
+func (d *Drive) commitLoop(ctx context.Context) {
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			for _, v := range d.openVolumes() {
+				dirty, changed, since := v.Dirty()
+				if !dirty || now.Before(v.retryAt()) || now.Sub(changed) < idle && now.Sub(since) < longest {
+					continue
+				}
+				if err := v.Commit(ctx); err != nil {
+					v.failed(now, err)
+					d.opt.Log.Error("commit failed, will be tried again", "folder", v.Label(), "err", err)
+					continue
+				}
+				v.failed(time.Time{}, nil)
+			}
+		}
+	}
+}
+
+// CommitAll makes all changes of all volumes durable on this machine.
+func (d *Drive) CommitAll(ctx context.Context) error {
+	var errs []error
+	for _, v := range d.openVolumes() {
+		errs = append(errs, v.Commit(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Statfs returns the local disk's free space less the reserve: what is written
+// lands there first.
+func (d *Drive) Statfs(ctx context.Context) (Statfs, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(d.opt.Dir, &s); err != nil {
+		return Statfs{}, err
+	}
+	keep := uint64(reserve) / uint64(s.Bsize)
+	less := func(n uint64) uint64 { return n - min(n, keep) }
+	return Statfs{
+		Blocks: s.Blocks, Bfree: less(s.Bfree), Bavail: less(s.Bavail),
+		Files: s.Files, Ffree: s.Ffree, Bsize: uint32(s.Bsize), NameLen: 255,
+	}, nil
+}
+
+// cacheBytes is the cap of the cache: 10 GiB or a tenth of the disk if the
+// options leave it open.
+func (d *Drive) cacheBytes() int64 {
+	if d.opt.CacheBytes > 0 {
+		return d.opt.CacheBytes
+	}
+	var s unix.Statfs_t
+	if err := unix.Statfs(d.opt.Dir, &s); err != nil {
+		return 1 << 30
+	}
+	return min(10<<30, int64(s.Blocks)*s.Bsize/10)
+}
+
+// inode numbers a folder above or at the top of a volume.
+func (d *Drive) inode(label string) uint64 {
+	h := crypto.NewHasher()
+	h.Write(d.opt.Keys.LocalSecret[:])
+	h.Write([]byte(label))
+	h.Write(make([]byte, 17)) // a separator and the root's identity, as in the volume
+	return max(2, binary.BigEndian.Uint64(h.Sum(nil)))
+}

@@ -1,0 +1,296 @@
+package drive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"satchel/chain"
+	"satchel/chain/zonefile"
+	"satchel/crypto"
+	"satchel/fs/profile"
+	"satchel/fs/volume"
+)
+
+// publish signs the head of a commit and queues it; when it returns, head and
+// packs survive a crash.
+func (d *Drive) publish(ctx context.Context, v *openVolume, c volume.Commit) (crypto.Hash, error) {
+	d.mu.Lock()
+	err := d.ownErr
+	d.mu.Unlock()
+	if err != nil {
+		return crypto.Hash{}, err
+	}
+	members, known, err := d.members(ctx, v)
+	if err != nil {
+		return crypto.Hash{}, err
+	}
+	f, err := d.finder(v.of)
+	if err != nil {
+		return crypto.Hash{}, err
+	}
+	at, err := f.Write(v.of, d.self)
+	if err != nil {
+		return crypto.Hash{}, err
+	}
+	prev, err := d.outbox.Last(crypto.KindHead, d.self, at.Locator[:])
+	if err != nil {
+		return crypto.Hash{}, err
+	}
+	h := &profile.Head{Vector: c.Vector, Known: known, Root: c.Root, Digest: c.Digest}
+	if h.Tells, err = d.tells(v.of); err != nil {
+		return crypto.Hash{}, err
+	}
+	signed, err := h.Sign(d.opt.Keys.Signing, profile.Stamp{
+		Whose: d.whose(), Device: d.self, Seq: c.Seq, Prev: prev, Time: c.Time,
+	}, v.of, at.Locator, members)
+	if err != nil {
+		return crypto.Hash{}, err
+	}
+	needs := make([][32]byte, len(c.Packs))
+	for i, id := range c.Packs {
+		needs[i] = [32]byte(id)
+	}
+	if err := d.outbox.Put(signed, needs, nil); err != nil {
+		return crypto.Hash{}, err
+	}
+	v.mu.Lock()
+	v.known.Own = profile.Writer{Name: d.opt.Name, Mark: signed.Mark()}
+	v.behind = time.Time{}
+	v.mu.Unlock()
+	d.kickUpload()
+	return signed.Hash, nil
+}
+
+func (d *Drive) kickUpload() {
+	select {
+	case d.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (d *Drive) whose() profile.Whose { return profile.Whose{Network: d.net, Name: d.opt.Name} }
+
+// members returns the newest profiles of the volume's names, mine too.
+func (d *Drive) members(ctx context.Context, v *openVolume) (map[chain.Name]*profile.Profile, map[chain.Name]profile.Mark, error) {
+	own, err := d.ownProfile()
+	if err != nil {
+		return nil, nil, err
+	}
+	all := map[chain.Name]*profile.Profile{d.opt.Name: own.Body}
+	known := map[chain.Name]profile.Mark{d.opt.Name: own.Mark()}
+	for _, n := range v.members {
+		c, err := d.contact(ctx, n, refreshEvery)
+		if err != nil {
+			return nil, nil, fmt.Errorf("nothing can be sealed to %s: %w", n, err)
+		}
+		p, _ := c.snapshot()
+		all[n], known[n] = p.Body, p.Mark()
+	}
+	return all, known, nil
+}
+
+// tells returns the group secrets that a head of the volume has to tell.
+func (d *Drive) tells(of profile.Volume) ([]profile.Tell, error) {
+	if of.Kind != profile.Pair {
+		return nil, nil
+	}
+	var tells []profile.Tell
+	for _, label := range d.labels() {
+		g, err := profile.ParseFolder(d.opt.Name, label)
+		if err != nil || g.Kind != profile.Group || !g.Has(of.Names[0]) || !g.Has(of.Names[1]) {
+			continue
+		}
+		f := &profile.Finder{Network: d.net, Me: d.opt.Name, Secrets: d.secrets}
+		t, err := f.Tells(g)
+		if err != nil {
+			return nil, err
+		}
+		tells = append(tells, t...)
+	}
+	return tells, nil
+}
+
+// tellGroup has the pair volumes with each member of a new group tell its secret.
+func (d *Drive) tellGroup(ctx context.Context, g profile.Volume) {
+	for _, n := range g.Names {
+		if n == d.opt.Name {
+			continue
+		}
+		v, err := d.volume(ctx, join(people, string(n)))
+		if err == nil {
+			err = v.Republish(ctx)
+		}
+		if err != nil {
+			d.opt.Log.Warn("group is not announced yet", "to", n, "err", err)
+		}
+	}
+}
+
+// ownProfile returns the name's own newest profile as this device knows it.
+func (d *Drive) ownProfile() (*profile.Signed[profile.Profile], error) {
+	p, err := d.pins.Held(d.whose(), d.dataKey())
+	if err != nil {
+		return nil, err
+	}
+	if p == nil {
+		return nil, fmt.Errorf("%s has no profile yet; run: satchel name register %s", d.opt.Name, d.opt.Name)
+	}
+	return p, nil
+}
+
+// dataKey is the key by which the own profile verifies.
+func (d *Drive) dataKey() crypto.PublicKey {
+	if k := d.opt.Keys.DataKey; k != nil {
+		return crypto.PublicOf(k)
+	}
+	if f, err := d.pins.Facts(d.opt.Name); err == nil && f != nil {
+		return f.DataKey
+	}
+	return crypto.PublicKey{}
+}
+
+// Publish puts a profile that says what the configuration says at the quorum of
+// the own providers. Before it signs, it reads the newest one that there is.
+func (d *Drive) Publish(ctx context.Context) error {
+	if d.opt.Keys.DataKey == nil {
+		return errors.New("this device is not the keeper: it can't sign a profile")
+	}
+	pin, err := d.pins.Profile(d.opt.Name)
+	if err != nil {
+		return err
+	}
+	a := ask(d, ctx, d.own, profile.ProfileKey(), func(raw []byte) (*profile.Signed[profile.Profile], error) {
+		return profile.OpenProfile(raw, d.whose(), d.dataKey(), pin)
+	})
+	if a.valid < d.own.N()-d.own.Quorum()+1 {
+		return fmt.Errorf("own profile: not enough of the providers answer: %w", a.why())
+	}
+	old := a.best
+	if old != nil {
+		if err := d.pins.Advance(time.Now(), old); err != nil {
+			return err
+		}
+	} else if old, err = d.pins.Held(d.whose(), d.dataKey()); err != nil {
+		return err
+	}
+	p, err := d.draft()
+	if err != nil {
+		return err
+	}
+	if old == nil || !old.Body.Says(p) {
+		if err := d.signProfile(p, old); err != nil {
+			return err
+		}
+	}
+	d.kickUpload()
+	return d.waitStored(ctx, func(left leftover) bool { return left.profiles == 0 })
+}
+
+func (d *Drive) draft() (profile.Draft, error) {
+	k := d.opt.Keys
+	p := profile.Draft{
+		Keeper: d.self, Copies: d.opt.Copies, Quorum: d.opt.Quorum, Secrets: d.secrets, Recovery: k.Recovery,
+		Devices: []profile.NewDevice{{Signing: k.Signing.Public(), Seal: k.Sealing.Public(), Label: hostLabel()}},
+	}
+	for i, o := range d.opt.Providers {
+		p.Providers = append(p.Providers, profile.Provider{URL: o.URL, Priority: uint16(10 * (i + 1)), Weight: 1})
+	}
+	if len(p.Providers) == 0 {
+		return p, errors.New("no provider is configured")
+	}
+	return p, nil
+}
+
+func hostLabel() string {
+	h, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return h[:min(len(h), profile.MaxLabel)]
+}
+
+func (d *Drive) signProfile(draft profile.Draft, old *profile.Signed[profile.Profile]) error {
+	p, err := profile.New(d.whose(), draft)
+	if err != nil {
+		return err
+	}
+	stamp := profile.Stamp{Whose: d.whose(), Device: d.self, Seq: 1, Time: time.Now()}
+	if old != nil {
+		if err := p.Follows(old.Body); err != nil {
+			return err
+		}
+		stamp.Seq = old.Header.Seq + 1
+	}
+	if stamp.Prev, err = d.outbox.Last(crypto.KindProfile, d.self, nil); err != nil {
+		return err
+	}
+	signed, err := p.Sign(d.opt.Keys.DataKey, stamp)
+	if err != nil {
+		return err
+	}
+	if err := d.outbox.Put(signed, nil, nil); err != nil {
+		return err
+	}
+	return d.pins.Advance(time.Now(), signed)
+}
+
+// Zonefile returns the zone file that should be on the chain for this name.
+func (d *Drive) Zonefile() ([]byte, error) {
+	if d.opt.Keys.DataKey == nil {
+		return nil, errors.New("this device is not the keeper: it doesn't make zone files")
+	}
+	f := &zonefile.File{Origin: string(d.opt.Name), TTL: 3600, DataKey: d.opt.Keys.DataKey.PubKey().SerializeCompressed()}
+	for i, p := range d.opt.Providers {
+		f.URIs = append(f.URIs, zonefile.URI{Priority: uint16(10 * (i + 1)), Weight: 1, Target: p.URL})
+	}
+	b := zonefile.Format(f)
+	if len(b) > zonefile.MaxSize {
+		return nil, fmt.Errorf("zone file of %d bytes, at most %d: name fewer providers", len(b), zonefile.MaxSize)
+	}
+	return b, nil
+}
+
+// pulse signs a new pulse if what it should say differs from what the last one said.
+func (d *Drive) pulse(lines []profile.Line, force bool) error {
+	own, err := d.ownProfile()
+	if err != nil {
+		return err
+	}
+	said := pulseSays(own.Mark(), lines)
+	before, err := d.get([]byte("pulse/said"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if !force && slices.Equal(before, said) {
+		return nil
+	}
+	prev, err := d.outbox.Last(crypto.KindPulse, d.self, nil)
+	if err != nil {
+		return err
+	}
+	seq := prev.Seq + 1
+	signed, err := profile.NewPulse(own.Mark(), d.self, seq, lines).Sign(d.opt.Keys.Signing, profile.Stamp{
+		Whose: d.whose(), Device: d.self, Seq: seq, Prev: prev, Time: time.Now(),
+	})
+	if err != nil {
+		return err
+	}
+	return d.outbox.Put(signed, nil, func(tx *badger.Txn) error { return tx.Set([]byte("pulse/said"), said) })
+}
+
+// pulseSays is a digest of a pulse's content by which two are compared.
+func pulseSays(p profile.Mark, lines []profile.Line) []byte {
+	h := crypto.NewHasher()
+	h.Write(p.Hash[:])
+	for _, l := range lines {
+		h.Write(l.Secret[:])
+		h.Write(l.Head[:])
+	}
+	return h.Sum(nil)
+}

@@ -1,0 +1,117 @@
+package drive
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+	"syscall"
+	"time"
+
+	"satchel/fs/tree"
+)
+
+// The attributes by which a file tells about itself. They can't be set.
+const (
+	xattrState = "user.satchel.state"
+	xattrBy    = "user.satchel.by"
+	xattrFresh = "user.satchel.fresh"
+	xattrOwn   = "user.satchel."
+)
+
+// Xattrs lists the node's extended attributes.
+func (n *Node) Xattrs(ctx context.Context) ([]string, error) {
+	if n.in == nil {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	info, err := n.in.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := []string{xattrState, xattrBy, xattrFresh}
+	for k := range info.Xattrs {
+		names = append(names, k)
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
+// Xattr returns one extended attribute; ENODATA if there is none of that name.
+func (n *Node) Xattr(ctx context.Context, name string) ([]byte, error) {
+	if n.in == nil {
+		return nil, syscall.ENODATA
+	}
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	info, err := n.in.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	switch name {
+	case xattrState:
+		return []byte(n.d.state(n.in, info)), nil
+	case xattrBy:
+		return []byte(n.d.by(ctx, n.in, info)), nil
+	case xattrFresh:
+		return []byte(n.d.fresh(n.in.Volume().Label())), nil
+	}
+	if v, ok := info.Xattrs[name]; ok {
+		return v, nil
+	}
+	return nil, syscall.ENODATA
+}
+
+// SetXattr sets an extended attribute of the user's own; flags are those of
+// setxattr(2).
+func (n *Node) SetXattr(ctx context.Context, name string, value []byte, flags int) error {
+	if err := n.mayXattr(name); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	if value == nil {
+		value = []byte{}
+	}
+	return n.in.SetXattr(ctx, name, value, flags)
+}
+
+// RemoveXattr removes an extended attribute.
+func (n *Node) RemoveXattr(ctx context.Context, name string) error {
+	if err := n.mayXattr(name); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	return n.in.SetXattr(ctx, name, nil, 0)
+}
+
+func (n *Node) mayXattr(name string) error {
+	switch {
+	case n.in == nil, strings.HasPrefix(name, xattrOwn):
+		return os.ErrPermission
+	case n.in.IsRoot():
+		return syscall.ENOTSUP
+	case !strings.HasPrefix(name, "user."):
+		return syscall.ENOTSUP
+	}
+	return nil
+}
+
+// pendingNow tells whether a node shows something that no head says yet.
+func pending(i tree.Info) bool { return i.Dot.IsPending() || i.DataDot.IsPending() }
+
+// fresh says when the volume was last confirmed fresh, and by how many providers.
+func (d *Drive) fresh(label string) string {
+	v := d.opened(label)
+	if v == nil || v.members == nil {
+		return "own"
+	}
+	at, by := v.freshness()
+	if at.IsZero() {
+		return "never"
+	}
+	return fmt.Sprintf("%s by %d", at.UTC().Format(time.RFC3339), by)
+}

@@ -1,0 +1,303 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"satchel/crypto"
+	"satchel/fs/tree"
+	"satchel/storage/pack"
+)
+
+// rounds is how often a commit seals what was written meanwhile before it does
+// the rest with writers waiting.
+const rounds = 3
+
+// A flushed tree is on its way to a published head: its pages are in packs of
+// which the last may still be open.
+type flushed struct {
+	seq    uint64
+	vector tree.Vector
+	root   tree.Ref
+	digest crypto.Hash
+	nodes  *sink
+}
+
+// Commit makes one instant of the volume durable as a new head: packs closed
+// and synced, head signed and queued. Without changes it does nothing. When it
+// returns nil, everything written before the call survives a crash of this
+// machine.
+func (v *Volume) Commit(ctx context.Context) error {
+	return v.commit(ctx, false)
+}
+
+// Republish commits a head even if nothing changed: at a new locator, or with
+// another's change merged.
+func (v *Volume) Republish(ctx context.Context) error {
+	return v.commit(ctx, true)
+}
+
+func (v *Volume) commit(ctx context.Context, always bool) error {
+	if err := v.commitNeeds(ctx, map[*Volume]bool{v: true}); err != nil {
+		return err
+	}
+	return v.commitOne(ctx, always)
+}
+
+// commitNeeds commits the volumes to which something was moved from here, so
+// that no crash finds it in neither.
+func (v *Volume) commitNeeds(ctx context.Context, seen map[*Volume]bool) error {
+	v.mu.Lock()
+	needs := maps.Clone(v.needs)
+	v.mu.Unlock()
+	for w := range needs {
+		if seen[w] {
+			continue
+		}
+		seen[w] = true
+		if err := w.commitNeeds(ctx, seen); err != nil {
+			return err
+		}
+		if err := w.commitOne(ctx, false); err != nil {
+			return err
+		}
+		v.mu.Lock()
+		delete(v.needs, w)
+		v.mu.Unlock()
+	}
+	return nil
+}
+
+func (v *Volume) commitOne(ctx context.Context, always bool) error {
+	v.commitMu.Lock()
+	defer v.commitMu.Unlock()
+	if v.unfinished != nil {
+		if err := v.publish(ctx); err != nil {
+			return err
+		}
+	}
+	for round := 1; ; round++ {
+		if dirty, _, _ := v.Dirty(); !dirty && !always {
+			return nil
+		}
+		if err := v.sealDirty(ctx); err != nil {
+			return fmt.Errorf("commit %s: %w", v.opt.Label, err)
+		}
+		if err := v.closePacks(); err != nil {
+			return fmt.Errorf("commit %s: %w", v.opt.Label, err)
+		}
+		v.mu.Lock()
+		err := v.freeze(round >= rounds)
+		v.mu.Unlock()
+		if err = v.resolve(ctx, err); err == errAgain || err == errMore {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("commit %s: %w", v.opt.Label, err)
+		}
+		return v.publish(ctx)
+	}
+}
+
+// errMore says that something was written since the last round of sealing.
+var errMore = errors.New("more was written")
+
+// freeze is the instant of the commit, with the lock held: every file's content
+// goes to the tree, the tree's changed pages go to packs. With force it seals
+// what was written meanwhile too.
+func (v *Volume) freeze(force bool) error {
+	if err := v.frozen; err != nil {
+		return err
+	}
+	for n := range v.dirty {
+		for i, c := range n.file.chunks {
+			if n.file.size <= maxInline {
+				continue
+			}
+			if !force || c.frozen {
+				return errMore
+			}
+			ref, err := v.seal(c.buf, n.file.size <= chunkSize)
+			if err != nil {
+				return err
+			}
+			v.opt.Budget.add(-len(c.buf))
+			delete(n.file.chunks, i)
+			delete(n.file.edge, i)
+			n.file.sealed[i] = ref
+		}
+		if _, _, cut := n.file.edges(); cut {
+			return errMore
+		}
+	}
+	v.packMu.Lock()
+	open := v.data != nil
+	v.packMu.Unlock()
+	if open {
+		if !force {
+			return errMore
+		}
+		if err := v.closePacks(); err != nil {
+			return err
+		}
+	}
+	s := &sink{v: v}
+	for n := range v.dirty {
+		if err := n.settle(v, s); err != nil {
+			s.abort()
+			return err
+		}
+	}
+	// Everything that this device knows is older than the head: its seq is one
+	// above the highest.
+	vector := v.tree.Vector()
+	if v.last.Seq > 0 {
+		vector[v.opt.Self] = tree.VectorEntry{Name: v.opt.Name, Seq: v.last.Seq, Head: v.last.Head}
+	}
+	seq := uint64(0)
+	for _, e := range vector {
+		seq = max(seq, e.Seq)
+	}
+	seq++
+	root, digest, err := v.tree.Flush(seq, s)
+	if err != nil {
+		s.abort()
+		return err
+	}
+	v.renumber(tree.Dot{Seq: seq, Writer: v.opt.Self})
+	v.since = time.Time{}
+	v.unfinished = &flushed{seq: seq, vector: vector, root: root, digest: digest, nodes: s}
+	return nil
+}
+
+// settle hands a file's content to the tree, with the lock held and all its
+// chunks sealed.
+func (n *Node) settle(v *Volume, s *sink) error {
+	f := n.file
+	content, err := f.assemble(v, s)
+	if err != nil {
+		return err
+	}
+	known := n.info
+	if n.state == live {
+		if known, err = v.tree.Get(n.id); err != nil {
+			return err
+		}
+	}
+	info, err := v.tree.SetData(known, f.base, content, f.mtime, time.Now().UnixNano())
+	if err != nil {
+		return err
+	}
+	if n.state == live {
+		if info.ID != n.id {
+			delete(v.nodes, n.id)
+			n.id = info.ID
+			v.nodes[n.id] = n
+		}
+	} else {
+		n.info = info
+		if n.state == removed {
+			n.id, n.state = info.ID, live
+			if v.nodes[n.id] == nil {
+				v.nodes[n.id] = n
+			}
+		}
+	}
+	for _, c := range f.chunks {
+		v.opt.Budget.add(-len(c.buf))
+	}
+	n.file = nil
+	delete(v.dirty, n)
+	v.drop(n)
+	return nil
+}
+
+// assemble returns the content of a file of which nothing but a small one's
+// only chunk is in memory.
+func (f *file) assemble(v *Volume, s *sink) (tree.Content, error) {
+	_, stored := f.sealed[0]
+	if f.size <= maxInline && (f.chunks[0] != nil || f.keep == 0 && !stored) {
+		b := make([]byte, f.size)
+		if c := f.chunks[0]; c != nil {
+			copy(b, c.buf)
+		}
+		return tree.InlineContent(b), nil
+	}
+	if f.content.Inline != nil && f.size <= maxInline && !stored {
+		b := make([]byte, f.size)
+		copy(b, f.content.Inline[:min(f.keep, int64(len(f.content.Inline)))])
+		return tree.InlineContent(b), nil
+	}
+	edit := maps.Clone(f.sealed)
+	base := f.content
+	if base.Inline != nil {
+		if _, over := edit[0]; !over && f.keep > 0 {
+			// The file grew past an inline beginning that nobody wrote to.
+			ref, err := v.seal(base.Inline[:min(f.keep, int64(len(base.Inline)))], true)
+			if err != nil {
+				return tree.Content{}, err
+			}
+			f.sealed[0], edit[0] = ref, ref
+			return tree.Content{}, errMore // its pack has to be closed first
+		}
+		base = tree.Content{}
+	}
+	// What was cut off and lies within the new size is a hole.
+	for i := uint64((f.keep + chunkSize - 1) / chunkSize); int64(i)*chunkSize < min(int64(base.Size), f.size); i++ {
+		if _, over := edit[i]; !over {
+			edit[i] = tree.Ref{}
+		}
+	}
+	return base.Edit(v.cache.load, s, uint64(f.size), edit)
+}
+
+// renumber gives files that are written to the number of the datum that they
+// have just become, with the lock held.
+func (v *Volume) renumber(dot tree.Dot) {
+	fix := func(d *tree.Dot) {
+		if d.IsPending() {
+			*d = dot
+		}
+	}
+	for n := range v.open {
+		fix(&n.info.DataDot)
+		fix(&n.info.Dot)
+		if n.file != nil {
+			fix(&n.file.base)
+		}
+	}
+}
+
+// publish closes the packs of the flushed tree and has its head signed. It can
+// be called again after an error.
+func (v *Volume) publish(ctx context.Context) error {
+	u := v.unfinished
+	if err := u.nodes.close(); err != nil {
+		return err
+	}
+	root := u.root
+	id, closed := v.opt.Packs.Resolve(pack.ID(root.Pack))
+	if !closed {
+		return fmt.Errorf("commit %s: the root's pack is still open", v.opt.Label)
+	}
+	root.Pack = [32]byte(id)
+	v.packMu.Lock()
+	packs := append(append(append([]pack.ID{}, v.made...), v.moved...), u.nodes.closed...)
+	v.packMu.Unlock()
+	c := Commit{Seq: u.seq, Vector: u.vector, Root: root, Digest: u.digest, Packs: packs, Time: time.Now()}
+	head, err := v.opt.Publish(ctx, c)
+	if err != nil {
+		return fmt.Errorf("commit %s: %w", v.opt.Label, err)
+	}
+	v.packMu.Lock()
+	v.made, v.moved = nil, nil
+	v.packMu.Unlock()
+	v.mu.Lock()
+	v.last = Last{Commit: c, Head: head}
+	v.unfinished = nil
+	v.mu.Unlock()
+	return nil
+}

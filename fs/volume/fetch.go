@@ -1,0 +1,186 @@
+package volume
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"satchel/crypto"
+	"satchel/fs/tree"
+	"satchel/storage/pack"
+)
+
+// fetchers is how many nodes are read at once.
+const fetchers = 8
+
+// fetchNodes reads, verifies and opens the nodes of refs into the node cache.
+func (v *Volume) fetchNodes(ctx context.Context, refs []tree.Ref) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(fetchers)
+	for _, ref := range refs {
+		g.Go(func() error {
+			plain, err := v.segment(ctx, crypto.TypeNode, ref)
+			if err != nil {
+				return err
+			}
+			v.cache.put(ref, plain)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// segment returns the plaintext of a segment from the first copy that verifies.
+func (v *Volume) segment(ctx context.Context, typ byte, ref tree.Ref) ([]byte, error) {
+	var plain []byte
+	_, err := v.sealed(ctx, ref, 0, int64(ref.Len), func(b []byte) (err error) {
+		plain, err = crypto.OpenSegment(typ, ref.Hash, ref.Key, b)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return plain, nil
+}
+
+// sealed reads n bytes at off of a sealed segment, from this machine or the
+// first provider of the pack's owner whose copy passes check.
+func (v *Volume) sealed(ctx context.Context, ref tree.Ref, off, n int64, check func([]byte) error) ([]byte, error) {
+	if !v.opt.Member(ref.Owner) {
+		return nil, fmt.Errorf("%s: a reference to a pack of %q, who is no member", v.opt.Label, ref.Owner)
+	}
+	id := pack.ID(ref.Pack)
+	if b, err := v.opt.Packs.ReadAt(id, int64(ref.Off)+off, n); err == nil && check(b) == nil {
+		return b, nil
+	}
+	from, blame, err := v.opt.Source(ctx, ref.Owner)
+	if err != nil {
+		return nil, err
+	}
+	b, err := v.opt.Packs.Read(ctx, from, id, int64(ref.Off)+off, n, check, blame)
+	if err != nil {
+		// A pack that nobody has is not a file that isn't there.
+		return nil, fmt.Errorf("%s: pack %s of %s: %w", v.opt.Label, id, ref.Owner, unreadable{err})
+	}
+	return b, nil
+}
+
+// unreadable keeps an error's text but not its kind, so that a lost pack is an
+// input/output error to whoever reads a file, never "no such file".
+type unreadable struct{ err error }
+
+func (u unreadable) Error() string { return u.err.Error() }
+
+func (u unreadable) Is(target error) bool {
+	return (target == context.Canceled || target == context.DeadlineExceeded) && errors.Is(u.err, target)
+}
+
+// readChunk fills p with the bytes at off of the chunk that ref seals; what
+// lies behind the chunk's end is zero. Only the frames that p needs are opened.
+func (v *Volume) readChunk(ctx context.Context, ref tree.Ref, p []byte, off int) error {
+	clear(p)
+	if ref == (tree.Ref{}) || len(p) == 0 {
+		return nil
+	}
+	hlen, err := crypto.HeaderLen(int(ref.Len))
+	if err != nil {
+		return fmt.Errorf("%s: %w", v.opt.Label, err)
+	}
+	var head *crypto.SegmentHeader
+	_, err = v.sealed(ctx, ref, 0, int64(hlen), func(b []byte) (err error) {
+		head, err = crypto.ParseSegmentHeader(crypto.TypeChunk, ref.Hash, ref.Key, int(ref.Len), b)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !head.Raw() || 2*len(p) >= int(ref.Len) {
+		plain, err := v.segment(ctx, crypto.TypeChunk, ref)
+		if err != nil {
+			return err
+		}
+		if off < len(plain) {
+			copy(p, plain[off:])
+		}
+		return nil
+	}
+	end := min(off+len(p), head.PlainLen())
+	for i := off / crypto.FrameSize; i*crypto.FrameSize < end; i++ {
+		foff, flen := head.FrameRange(i)
+		var plain []byte
+		_, err := v.sealed(ctx, ref, int64(foff), int64(flen), func(b []byte) (err error) {
+			plain, err = head.OpenFrame(i, b)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		at := i * crypto.FrameSize
+		if at >= off {
+			copy(p[at-off:], plain)
+		} else if off-at < len(plain) {
+			copy(p, plain[off-at:])
+		}
+	}
+	return nil
+}
+
+// A nodeCache holds decoded nodes by the hash of their sealed form and its key, the least
+// recently used leave first.
+type nodeCache struct {
+	mu    sync.Mutex
+	max   int
+	size  int
+	byRef map[nodeKey]*list.Element
+	order list.List // front is newest
+}
+
+// A nodeKey has the key too: one sealed form opened with another key must not
+// pass for what somebody else's ref means.
+type nodeKey struct {
+	hash crypto.Hash
+	key  [32]byte
+}
+
+type cachedNode struct {
+	key   nodeKey
+	plain []byte
+}
+
+func newNodeCache(max int) *nodeCache {
+	return &nodeCache{max: max, byRef: make(map[nodeKey]*list.Element)}
+}
+
+// load is the tree's Loader: it never reads, it reports what is missing.
+func (c *nodeCache) load(ref tree.Ref) ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.byRef[nodeKey{ref.Hash, ref.Key}]
+	if e == nil {
+		return nil, &tree.Missing{Refs: []tree.Ref{ref}}
+	}
+	c.order.MoveToFront(e)
+	return e.Value.(*cachedNode).plain, nil
+}
+
+func (c *nodeCache) put(ref tree.Ref, plain []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := nodeKey{ref.Hash, ref.Key}
+	if _, ok := c.byRef[k]; ok {
+		return
+	}
+	c.byRef[k] = c.order.PushFront(&cachedNode{k, plain})
+	c.size += len(plain)
+	// The newest stay whatever their size, so that an operation that needs
+	// more than the cache holds still gets on.
+	for c.size > c.max && c.order.Len() > 1024 {
+		old := c.order.Remove(c.order.Back()).(*cachedNode)
+		delete(c.byRef, old.key)
+		c.size -= len(old.plain)
+	}
+}

@@ -1,0 +1,251 @@
+// Package volume is one volume of a drive: its tree in memory, the data that
+// is being written, the packs that a commit makes of both, and the merge with
+// what other writers published.
+//
+// # Locks
+//
+// One mutex per volume guards the tree and the nodes. It is held for memory
+// operations only: whatever needs a node or a chunk that is not in memory
+// finds that out under the lock, gives the lock back, reads, verifies and
+// comes again (do). Written bytes go to dirty chunks of up to 1 MiB; a chunk
+// that is full, or in the way, is sealed outside the lock straight into the
+// open data pack, which is staging area, upload source and cache in one.
+//
+// # Commit
+//
+// A commit is one instant of the whole volume. Sealing what is dirty happens
+// beforehand, without the lock and again for what was written meanwhile; the
+// instant itself takes the lock once, hands every file's content to the tree
+// and has the tree write its changed pages. So a file that was written and
+// renamed over another is in a commit with both or with neither.
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"satchel/crypto"
+	"satchel/fs/tree"
+	"satchel/storage"
+	"satchel/storage/pack"
+)
+
+// Options say what a volume is and what it stands on.
+type Options struct {
+	Label    string          // as in the mount: "Private", "People/bob.id"
+	Self     crypto.DeviceID // this device, the writer
+	Name     string          // the device's name
+	ReadOnly bool            // another's Public: nothing is ever written
+	Foreign  bool            // others write here: modes and owners are masked
+	UID, GID uint32          // shown as the owner of everything in a foreign volume
+	Packs    *pack.Store
+	Secret   [32]byte // local; inode numbers come from it
+	Budget   *Budget  // bounds dirty memory, shared by all volumes of a drive
+
+	// Member tells whether refs may point to packs of that name.
+	Member func(name string) bool
+	// Source gives a name's providers in order of preference, and whom to tell
+	// of a copy that did not verify.
+	Source func(ctx context.Context, name string) ([]storage.Provider, func(url string, err error), error)
+	// Publish signs a head for the commit, makes it durable on this machine
+	// and queues it. It returns the hash of the head's envelope.
+	Publish func(ctx context.Context, c Commit) (crypto.Hash, error)
+	// Notify, if set, is told of changes that came from elsewhere. It must not block.
+	Notify func(Event)
+}
+
+// A Commit is what a head says of the volume's tree.
+type Commit struct {
+	Seq    uint64
+	Vector tree.Vector
+	Root   tree.Ref
+	Digest crypto.Hash
+	Packs  []pack.ID // new packs that must be at the quorum before the head leaves
+	Time   time.Time
+}
+
+// A Last is the last commit of this device, from which a volume is opened.
+type Last struct {
+	Commit
+	Head crypto.Hash // of the envelope that published it
+}
+
+// A Volume is open until Close. It is safe for concurrent use.
+type Volume struct {
+	opt Options
+
+	commitMu sync.Mutex // one commit or merge at a time
+
+	mu      sync.Mutex // the tree, the nodes and their dirty data
+	tree    *tree.Tree
+	nodes   map[tree.Identity]*Node // looked up, open or dirty
+	dirty   map[*Node]struct{}      // nodes with data that the tree does not have
+	open    map[*Node]struct{}      // nodes with open handles
+	last    Last
+	heads   map[crypto.DeviceID]tree.Head // the newest that was merged, of each other writer
+	changed time.Time                     // of the last change
+	since   time.Time                     // of the first change since the last commit
+	frozen  error                         // why nothing may be written any more, if so
+	needs   map[*Volume]struct{}          // must be committed first: things were moved there
+
+	cache *nodeCache
+
+	packMu   sync.Mutex
+	data     *pack.Writer // the open data pack
+	closing  sync.WaitGroup
+	made     []pack.ID      // closed since the last commit
+	moved    []pack.ID      // from another volume, not known to be stored
+	unclosed []*pack.Writer // could not be closed yet
+
+	unfinished *flushed // a flush of which the head is not published yet
+}
+
+// Open returns the volume as of last; the zero Last opens an empty one.
+func Open(last Last, o Options) (*Volume, error) {
+	v := &Volume{
+		opt:   o,
+		nodes: make(map[tree.Identity]*Node),
+		dirty: make(map[*Node]struct{}),
+		open:  make(map[*Node]struct{}),
+		last:  last,
+		heads: make(map[crypto.DeviceID]tree.Head),
+		cache: newNodeCache(64 << 20),
+	}
+	if last.Seq == 0 {
+		v.tree = tree.New(o.Self, o.Name)
+		return v, nil
+	}
+	// A head covers its own dot.
+	merged := maps.Clone(last.Vector)
+	merged[o.Self] = tree.VectorEntry{Name: o.Name, Seq: last.Seq, Head: last.Head}
+	t, err := tree.Load(o.Self, o.Name, merged, last.Root, last.Digest, v.cache.load)
+	var miss *tree.Missing
+	if errors.As(err, &miss) {
+		return nil, fmt.Errorf("volume %s: loading must not read: %w", o.Label, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("volume %s: %w", o.Label, err)
+	}
+	v.tree = t
+	return v, nil
+}
+
+// Label is the volume's folder in the mount.
+func (v *Volume) Label() string { return v.opt.Label }
+
+// Last returns the last commit of this device.
+func (v *Volume) Last() Last {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.last
+}
+
+// Vector returns what is merged into the tree in memory.
+func (v *Volume) Vector() tree.Vector {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.tree.Vector()
+}
+
+// Freeze refuses every later change with err; nil allows them again. A name
+// that changed hands stops its folders in this way.
+func (v *Volume) Freeze(err error) {
+	v.mu.Lock()
+	v.frozen = err
+	v.mu.Unlock()
+}
+
+// writable returns why nothing may be changed, with the lock held.
+func (v *Volume) writable() error {
+	if v.opt.ReadOnly {
+		return errReadOnly
+	}
+	return v.frozen
+}
+
+// Dirty tells whether there is anything to commit, when it last changed and
+// since when it waits.
+func (v *Volume) Dirty() (dirty bool, changed, since time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.tree.Dirty() || len(v.dirty) > 0 || v.unfinished != nil, v.changed, v.since
+}
+
+// touched notes a change, with the lock held.
+func (v *Volume) touched() {
+	v.changed = time.Now()
+	if v.since.IsZero() {
+		v.since = v.changed
+	}
+}
+
+// do runs f under the lock. When f misses nodes they are read without the
+// lock and f runs again, so f must change nothing before it has what it needs.
+func (v *Volume) do(ctx context.Context, f func() error) error {
+	for {
+		v.mu.Lock()
+		err := f()
+		v.mu.Unlock()
+		if err = v.resolve(ctx, err); err != errAgain {
+			return err
+		}
+	}
+}
+
+var errAgain = errors.New("read the missing nodes, try again")
+
+func isMissing(err error) bool {
+	var miss *tree.Missing
+	return errors.As(err, &miss)
+}
+
+// resolve reads the nodes that err says are missing and returns errAgain, or
+// returns err itself if it is something else.
+func (v *Volume) resolve(ctx context.Context, err error) error {
+	var miss *tree.Missing
+	if !errors.As(err, &miss) {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := v.fetchNodes(ctx, miss.Refs); err != nil {
+		return err
+	}
+	return errAgain
+}
+
+// Root returns the volume's own folder.
+func (v *Volume) Root() *Node {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	n := v.node(tree.Info{Kind: tree.Dir})
+	n.looked++
+	return n
+}
+
+// Budget bounds the bytes that wait in dirty chunks.
+type Budget struct {
+	mu   sync.Mutex
+	used int64
+	Max  int64
+}
+
+func (b *Budget) add(n int) {
+	b.mu.Lock()
+	b.used += int64(n)
+	b.mu.Unlock()
+}
+
+func (b *Budget) over() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used > b.Max
+}
+
+// ReadOnly tells whether the volume is another's Public folder.
+func (v *Volume) ReadOnly() bool { return v.opt.ReadOnly }

@@ -123,7 +123,7 @@ func OpenBody(h Header, sealed []byte, keys ...*SealKey) ([]byte, error) {
 		return nil, ErrOpen
 	}
 	commitment, log, rest := sealed[:commitLen], sealed[commitLen], sealed[bodyFixed:]
-	if log > 7 || len(rest) < wrapLen<<log+chacha20poly1305.Overhead {
+	if log < 1 || log > 7 || len(rest) < wrapLen<<log+chacha20poly1305.Overhead {
 		return nil, ErrOpen
 	}
 	text := rest[wrapLen<<log:]

@@ -31,6 +31,9 @@ type Keystore struct {
 // String keeps the secrets out of logs.
 func (ks *Keystore) String() string { return "keystore of " + ks.Name }
 
+// GoString keeps the secret out of logs.
+func (ks *Keystore) GoString() string { return ks.String() }
+
 // Device returns the id of the device whose keystore this is.
 func (ks *Keystore) Device() DeviceID { return ks.Signing.Device() }
 

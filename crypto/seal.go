@@ -75,6 +75,9 @@ func (k *SealKey) Bytes() []byte { return bytes.Clone(k.seed[:]) }
 // String keeps the secret out of logs.
 func (k *SealKey) String() string { return "sealing key" }
 
+// GoString keeps the secret out of logs.
+func (k *SealKey) GoString() string { return k.String() }
+
 // Open returns what SealTo sealed to k with the same info; all failures are
 // ErrOpen.
 func (k *SealKey) Open(info, sealed []byte) ([]byte, error) {

@@ -92,3 +92,6 @@ func (k *SigningKey) Device() DeviceID { return k.public.Device() }
 
 // String keeps the secret out of logs.
 func (k *SigningKey) String() string { return "signing key of device " + k.Device().String() }
+
+// GoString keeps the secret out of logs.
+func (k *SigningKey) GoString() string { return k.String() }

@@ -58,6 +58,9 @@ func ParseWords(words string) (*Root, error) {
 // String keeps the secret out of logs.
 func (r *Root) String() string { return "recovery words" }
 
+// GoString keeps the secret out of logs.
+func (r *Root) GoString() string { return r.String() }
+
 // OwnerKey returns the key that the chain binds the name to: BIP-32
 // m/44'/0'/0'/0/0.
 func (r *Root) OwnerKey() (*btcec.PrivateKey, error) {

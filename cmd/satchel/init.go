@@ -184,6 +184,11 @@ func newKeystore(name string, network crypto.Network, words string) (*crypto.Key
 	if err != nil {
 		return nil, err
 	}
+	recovery, err := root.RecoveryKey()
+	if err != nil {
+		return nil, err
+	}
+	ks.Recovery = recovery.Public()
 	ks.UserSecrets = map[uint64]crypto.UserSecret{1: secret}
 	rand.Read(ks.StateKey[:])
 	rand.Read(ks.LocalSecret[:])

@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"satchel/fs/drive"
+	"satchel/storage"
 )
 
 // A status is the output of `status --json`; README describes it.
@@ -67,6 +70,10 @@ func (e *engine) status(ctx context.Context, _ none, _ func(string)) (status, er
 	_ = e.names.follower.Sync(look) // an error shows below
 	cancel()
 	f := e.names.follower.Status()
+	ds, err := d.Status(ctx)
+	if err != nil {
+		return status{}, err
+	}
 	st := status{
 		Name:   e.cfg.Name,
 		Home:   e.h.name(),
@@ -74,7 +81,7 @@ func (e *engine) status(ctx context.Context, _ none, _ func(string)) (status, er
 		PID:    os.Getpid(),
 		Device: e.keys.Device().String(),
 		Chain:  chainStatus{Address: e.names.src.address(), Height: f.Height, Best: f.Best, Reorgs: f.Reorgs, Seen: f.Time},
-		Drive:  d.Status(ctx),
+		Drive:  ds,
 		Asked:  time.Now().UTC(),
 	}
 	if f.Err != nil {
@@ -86,15 +93,78 @@ func (e *engine) status(ctx context.Context, _ none, _ func(string)) (status, er
 	return st, nil
 }
 
+// print shows the status to a person: first what is, then what is wrong.
 func (s *status) print(w io.Writer) {
-	fmt.Fprintf(w, "name      %s\nhome      %s\n", s.Name, s.Home)
+	d := &s.Drive
+	fmt.Fprintf(w, "name      %s\n", s.Name)
 	if s.Mount != "" {
 		fmt.Fprintf(w, "mount     %s (process %d)\n", s.Mount, s.PID)
 	} else {
 		fmt.Fprintln(w, "mount     none")
 	}
 	fmt.Fprintf(w, "chain     block %d at %s\n", s.Chain.Height, s.Chain.Address)
-	if s.Chain.Error != "" {
-		fmt.Fprintf(w, "          %s\n", s.Chain.Error)
+	fmt.Fprintf(w, "storage   %s\n", waitingLine(d))
+	for _, p := range d.Providers {
+		fmt.Fprintf(w, "provider  %s%s\n", storage.Redact(p.URL), because(p.Error))
 	}
+	for _, v := range d.Volumes {
+		fmt.Fprintf(w, "folder    %s: %s%s\n", v.Folder, v.State, freshness(v))
+	}
+	for _, line := range s.problems() {
+		fmt.Fprintf(w, "problem   %s\n", line)
+	}
+}
+
+// waitingLine says what is not stored yet.
+func waitingLine(d *drive.Status) string {
+	wt := d.Waiting
+	if wt == (drive.Waiting{}) {
+		return fmt.Sprintf("everything is stored (quorum %d, copies %d)", d.Quorum, d.Copies)
+	}
+	return fmt.Sprintf("not stored yet: %d packs, %d heads, %d folders with changes", wt.Packs, wt.Heads, wt.Volumes)
+}
+
+func because(err string) string {
+	if err == "" {
+		return ""
+	}
+	return ": " + err
+}
+
+func freshness(v drive.VolumeStatus) string {
+	if v.Fresh == nil {
+		return ""
+	}
+	return fmt.Sprintf(", fresh as of %s by %d providers", v.Fresh.Local().Format(time.DateTime), v.FreshBy)
+}
+
+// problems lists what somebody should look at.
+func (s *status) problems() []string {
+	d := &s.Drive
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	if d.Problem != "" {
+		add("%s", d.Problem)
+	}
+	if s.Chain.Error != "" {
+		add("chain: %s", s.Chain.Error)
+	}
+	if d.Upload != "" {
+		add("upload: %s", d.Upload)
+	}
+	for _, v := range d.Volumes {
+		if v.CommitErr != "" {
+			add("%s: %s", v.Folder, v.CommitErr)
+		}
+		for _, name := range slices.Sorted(maps.Keys(v.Problems)) {
+			add("%s: %s: %s", v.Folder, name, v.Problems[name])
+		}
+	}
+	for _, f := range d.Faults {
+		add("provider %s at %s: %s", storage.Redact(f.URL), f.Time.Local().Format(time.TimeOnly), f.Error)
+	}
+	for _, f := range d.Forks {
+		add("%s", f)
+	}
+	return lines
 }

@@ -27,8 +27,8 @@ gets what is put into its folder from here on.`
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.out, "known  %s\nnow    %s\n", r.Old.Fingerprint(), r.New.Fingerprint())
-		if r.Same {
+		fmt.Fprintf(a.out, "known  %s\nnow    %s\n", shownFacts(r.Old), shownFacts(&r.New))
+		if r.Old != nil && *r.Old == r.New {
 			fmt.Fprintf(a.out, "%s is trusted already\n", args[0])
 			return nil
 		}
@@ -44,6 +44,13 @@ gets what is put into its folder from here on.`
 	return c
 }
 
+func shownFacts(f *drive.Facts) string {
+	if f == nil {
+		return "nothing"
+	}
+	return fmt.Sprintf("%s (owner %s, registered in block %d)", f.Fingerprint, f.Owner, f.Registered)
+}
+
 // agree asks at the terminal; without one nobody agreed.
 func (a *app) agree() bool {
 	fmt.Fprint(a.err, "Trust the new one? Type yes: ")
@@ -57,9 +64,8 @@ type trustArgs struct {
 }
 
 type trustResult struct {
-	Old  drive.Facts `json:"old"`
-	New  drive.Facts `json:"new"`
-	Same bool        `json:"same"`
+	Old *drive.Facts `json:"old"` // null if nothing is pinned
+	New drive.Facts  `json:"new"`
 }
 
 // trust shows what is pinned of a name and what the chain says now; with Accept
@@ -83,5 +89,5 @@ func (e *engine) trust(ctx context.Context, args trustArgs, _ func(string)) (tru
 	if args.Accept != nil {
 		err = d.AcceptTrust(ctx, name, *args.Accept)
 	}
-	return trustResult{old, now, old == now}, err
+	return trustResult{old, now}, err
 }

@@ -1,0 +1,9 @@
+package test
+
+import (
+	"testing"
+
+	"satchel/test/testenv"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"strconv"
+	"strings"
 
 	"satchel/chain/ops"
 )
@@ -81,10 +82,19 @@ func (r *rules) renew(t *ops.Tx, e *entry, ns *namespace) func() string {
 	}
 	return func() string {
 		e.LastRenewed = r.height
-		e.Fee = pythonFloat(float64(t.Fee))
+		e.Fee = e.writeFee(t.Fee)
 		r.did(e, "::", t)
 		return e.serialiseOwned(':')
 	}
+}
+
+// writeFee writes a fee as a number of the kind that the entry has already: the
+// fee of an imported name is a price, and those are floats.
+func (e *entry) writeFee(fee int64) string {
+	if strings.Contains(e.Fee, ".") || strings.Contains(e.Fee, "e") {
+		return pythonFloat(float64(fee))
+	}
+	return strconv.FormatInt(fee, 10)
 }
 
 // did writes an entry as changed by an operation.

@@ -174,11 +174,6 @@ func newKeystore(name string, network crypto.Network, words string) (*crypto.Key
 	if ks.Owner, err = root.OwnerKey(); err != nil {
 		return nil, err
 	}
-	recovery, err := root.RecoveryKey()
-	if err != nil {
-		return nil, err
-	}
-	ks.Recovery = recovery.Public()
 	if ks.Signing, err = crypto.NewSigningKey(); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -58,6 +59,8 @@ func detach(ctx context.Context, args []string, log string, secret []byte) (stri
 	defer outR.Close()
 
 	cmd := exec.Command(self, args...)
+	cmd.Dir = "/" // or the folder that we are in could not be unmounted
+	cmd.Env = withoutPassphrase(os.Environ())
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.ExtraFiles = []*os.File{inR, outW}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -83,6 +86,12 @@ func detach(ctx context.Context, args []string, log string, secret []byte) (stri
 		<-line // it closes the pipe when it ends
 		return "", ctx.Err()
 	}
+}
+
+// withoutPassphrase keeps the passphrase out of the environment of a process that
+// lives long.
+func withoutPassphrase(env []string) []string {
+	return slices.DeleteFunc(env, func(e string) bool { return strings.HasPrefix(e, "SATCHEL_PASSPHRASE=") })
 }
 
 // childAnswer takes a child's first line apart.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -125,8 +126,13 @@ func (h *home) exists() bool {
 // errHeld reports a lock that another process has.
 var errHeld = errors.New("held by another process")
 
-// A lock is an flock on a file that says who holds it.
+// A lock is one on a file that says who holds it. The kernel gives it back when
+// its holder ends, however that happens. It is an open file description's lock
+// (fcntl), since whether somebody has such a one can be asked without taking it.
 type lock struct{ f *os.File }
+
+// whole is a write lock on a whole file.
+func whole() *unix.Flock_t { return &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart} }
 
 // A holder is the process that has a lock: its pid and what it runs.
 type holder struct {
@@ -141,8 +147,8 @@ func tryLock(path, role string) (*lock, holder, error) {
 	if err != nil {
 		return nil, holder{}, err
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, whole())
+	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
 		defer f.Close()
 		return nil, readHolder(path), errHeld
 	}
@@ -175,10 +181,11 @@ func heldBy(path string) (holder, bool) {
 		return holder{}, false
 	}
 	defer f.Close()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
-		return readHolder(path), true
+	found := whole()
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, found); err != nil || found.Type == unix.F_UNLCK {
+		return holder{}, false
 	}
-	return holder{}, false
+	return readHolder(path), true
 }
 
 // waitFree returns when nobody has the lock on path.

@@ -130,7 +130,18 @@ func (e *engine) register(ctx context.Context, args nameArgs, say func(string)) 
 	if err != nil {
 		return stepsResult{}, e.nameError(err)
 	}
-	return r, e.names.keepOffering(ctx, name)
+	return r, e.offerZonefile(ctx, name)
+}
+
+// offerZonefile hands the zone file over, as soon as the chain process has read
+// the block itself.
+func (e *engine) offerZonefile(ctx context.Context, name chain.Name) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := e.names.keepOffering(ctx, name); err != nil {
+		return failf(exitChain, "%s is registered, but its zone file isn't served yet: %w; each mount offers it again", name, err)
+	}
+	return nil
 }
 
 // mayRegister refuses early what the chain would refuse.

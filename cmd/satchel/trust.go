@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"os"
 	"strings"
 
 	"satchel/chain"
@@ -53,6 +54,7 @@ func shownFacts(f *drive.Facts) string {
 
 // agree asks at the terminal; without one nobody agreed.
 func (a *app) agree() bool {
+	defer onSignal(func() { os.Exit(exitInterrupt) })()
 	fmt.Fprint(a.err, "Trust the new one? Type yes: ")
 	line, _ := bufio.NewReader(a.in).ReadString('\n')
 	return strings.TrimSpace(line) == "yes"

@@ -201,7 +201,7 @@ func openState(dir string, key []byte) (*badger.DB, error) {
 		WithEncryptionKey(key).
 		WithMemTableSize(16 << 20).
 		WithValueLogFileSize(32 << 20).
-		WithBlockCacheSize(0).
+		WithBlockCacheSize(8 << 20).
 		WithIndexCacheSize(4 << 20).
 		WithCompression(0).
 		WithNumMemtables(2)

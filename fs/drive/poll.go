@@ -20,6 +20,7 @@ const answerAfter = 24 * time.Hour
 func (d *Drive) pollLoop(ctx context.Context) {
 	t := time.NewTicker(d.opt.Poll)
 	defer t.Stop()
+	d.openKnown(ctx)
 	for {
 		changed := d.opt.Names.Changed()
 		select {
@@ -36,7 +37,27 @@ func (d *Drive) pollLoop(ctx context.Context) {
 
 // Sync returns when the newest heads of all members of all open volumes have
 // been fetched and merged. If one of them could not be had the error names it.
-func (d *Drive) Sync(ctx context.Context) error { return d.round(ctx, true) }
+func (d *Drive) Sync(ctx context.Context) error {
+	d.openKnown(ctx)
+	return d.round(ctx, true)
+}
+
+// openKnown opens the folders that were opened at any time before, so that they
+// are polled without anybody looking at them. One that can't be opened now is
+// tried again by whoever looks.
+func (d *Drive) openKnown(ctx context.Context) {
+	if _, err := d.ownProfile(); err != nil {
+		return // never published: there is nothing to open
+	}
+	for _, label := range append([]string{private}, d.labels()...) {
+		if ctx.Err() != nil {
+			return
+		}
+		if _, err := d.volume(ctx, label); err != nil {
+			d.opt.Log.Warn("folder is not open", "folder", label, "err", err)
+		}
+	}
+}
 
 // A look is what the providers of a name say about its devices now.
 type look struct {

@@ -30,6 +30,7 @@ type World struct {
 	records map[chain.Name]chain.Record
 	zones   map[[20]byte][]byte
 	stores  map[string]*storagetest.Switch
+	blobs   map[string]storage.Driver
 	changed chan struct{}
 	height  int
 }
@@ -38,7 +39,7 @@ type World struct {
 func New(tb testing.TB) *World {
 	return &World{
 		tb: tb, records: make(map[chain.Name]chain.Record), zones: make(map[[20]byte][]byte),
-		stores: make(map[string]*storagetest.Switch), changed: make(chan struct{}), height: 200,
+		stores: make(map[string]*storagetest.Switch), blobs: make(map[string]storage.Driver), changed: make(chan struct{}), height: 200,
 	}
 }
 
@@ -110,10 +111,25 @@ func (w *World) Store(host string) *storagetest.Switch {
 	defer w.mu.Unlock()
 	s := w.stores[host]
 	if s == nil {
-		s = storagetest.NewSwitch(mem.New())
+		w.blobs[host] = mem.New()
+		s = storagetest.NewSwitch(w.blobs[host])
 		w.stores[host] = s
 	}
 	return s
+}
+
+// Swap puts what bad makes of the honest provider in its place; nil brings the
+// honest one back.
+func (w *World) Swap(host string, bad func(storage.Driver) storage.Driver) {
+	s := w.Store(host)
+	w.mu.Lock()
+	honest := w.blobs[host]
+	w.mu.Unlock()
+	if bad == nil {
+		s.Use(honest)
+		return
+	}
+	s.Use(bad(honest))
 }
 
 // Mux opens mem:// URLs.

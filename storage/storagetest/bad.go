@@ -81,7 +81,7 @@ func (l *lying) told(key string, b []byte) []byte {
 	defer l.mu.Unlock()
 	switch l.lie {
 	case Garbage:
-		return Bytes(uint64(len(b)), len(b))
+		return Bytes(uint64(len(b))<<32+1, len(b))
 	case Flipped:
 		if len(b) > 0 {
 			b[len(b)/2] ^= 1

@@ -5,6 +5,7 @@ package storagetest
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -45,7 +46,7 @@ func Test(t *testing.T, open func(t *testing.T) storage.Driver) {
 func Bytes(seed uint64, n int) []byte {
 	b := make([]byte, n)
 	var s [32]byte
-	s[0], s[1] = byte(seed), byte(seed>>8)
+	binary.LittleEndian.PutUint64(s[:], seed)
 	r := rand.NewChaCha8(s)
 	_, _ = r.Read(b) // never fails
 	return b

@@ -1,0 +1,78 @@
+package pack
+
+import (
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// SetCap limits the cache to n bytes beside what is pinned; 0 means 10 GiB,
+// but no more than a tenth of the disk.
+func (s *Store) SetCap(n int64) {
+	if n <= 0 {
+		n = 10 << 30
+		var fs unix.Statfs_t
+		if err := unix.Statfs(s.cache, &fs); err == nil {
+			n = min(n, int64(fs.Blocks)*int64(fs.Bsize)/10)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limit = n
+	s.evict()
+}
+
+// evict removes the least recently used packs until the cache is within its
+// limit, with the lock held. Pinned packs and those being fetched stay.
+func (s *Store) evict() {
+	if s.used <= s.limit {
+		return
+	}
+	var old []*entry
+	for _, e := range s.packs {
+		if (e.state == cached || e.state == part) && len(e.flights) == 0 {
+			old = append(old, e)
+		}
+	}
+	slices.SortFunc(old, func(a, b *entry) int { return a.used.Compare(b.used) })
+	for _, e := range old {
+		if s.used <= s.limit {
+			return
+		}
+		_ = s.forget(e) // a file that can't be removed is found again by the next Open
+	}
+}
+
+// touch notes that e was used, with the lock held; on disk only now and then,
+// so that the order outlives a restart roughly.
+func (s *Store) touch(e *entry) {
+	now := time.Now()
+	if e.used = now; now.Sub(e.touched) > time.Hour && e.state == cached {
+		e.touched = now
+		_ = os.Chtimes(s.path(cached, e.id), now, now)
+	}
+}
+
+// Usage is how much of the disk a store takes.
+type Usage struct {
+	Pinned, Cached, Cap int64 // bytes
+	Open                int64 // bytes in packs being written
+}
+
+// Usage returns how much of the disk the store takes.
+func (s *Store) Usage() Usage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := Usage{Cached: s.used, Cap: s.limit}
+	for _, e := range s.packs {
+		switch e.state {
+		case staged:
+			u.Pinned += e.size
+		case open:
+			u.Open += e.size
+		}
+	}
+	return u
+}

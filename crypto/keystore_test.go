@@ -83,8 +83,11 @@ func TestKeystoreFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	after, _ := os.ReadFile(path)
-	if string(before[29:keystoreHead]) == string(after[29:keystoreHead]) {
-		t.Error("salt and nonce used twice")
+	if string(before[29:45]) == string(after[29:45]) {
+		t.Error("salt used twice")
+	}
+	if string(before[45:keystoreHead]) == string(after[45:keystoreHead]) {
+		t.Error("nonce used twice")
 	}
 	if _, err := OpenKeystore(path, []byte("one")); !errors.Is(err, ErrPassphrase) {
 		t.Errorf("the old passphrase: %v", err)

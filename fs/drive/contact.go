@@ -10,6 +10,7 @@ import (
 
 	"satchel/chain"
 	"satchel/chain/zonefile"
+	"satchel/crypto"
 	"satchel/fs/profile"
 	"satchel/storage"
 )
@@ -27,7 +28,7 @@ type contact struct {
 	set     *storage.Set                     // the providers that it names
 	urls    []string                         // of set
 	checked time.Time                        // when the profile was last asked for
-	err     error                            // why the name can't be used now
+	asking  bool                             // somebody is asking for it
 }
 
 // refreshEvery is how long a profile is used before it is asked for again.
@@ -47,16 +48,29 @@ func (d *Drive) contact(ctx context.Context, name chain.Name, maxAge time.Durati
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := d.checkChain(ctx, c); err != nil {
-		c.err = err
 		return c, err
 	}
-	if c.signed == nil || time.Since(c.checked) > maxAge {
-		if err := d.fetchProfile(ctx, c); err != nil && c.signed == nil {
-			c.err = err
+	if c.signed == nil {
+		if err := d.firstProfile(ctx, c); err != nil {
 			return c, err
 		}
 	}
-	c.err = nil
+	if time.Since(c.checked) <= maxAge || c.asking {
+		return c, nil
+	}
+	// What is known stays in use while the newest is asked for.
+	c.asking = true
+	set, key := c.set, c.facts.DataKey
+	c.mu.Unlock()
+	p, err := d.fetchProfile(ctx, name, set, key)
+	c.mu.Lock()
+	c.asking = false
+	if err != nil {
+		d.opt.Log.Warn("a newer profile can't be had; the one known is used", "name", name, "err", err)
+		c.checked = time.Now().Add(time.Minute - refreshEvery)
+	} else if p.Header.Seq >= c.signed.Header.Seq && c.facts.DataKey == key {
+		d.useProfile(ctx, c, p)
+	}
 	return c, nil
 }
 
@@ -112,45 +126,49 @@ func (d *Drive) zoneOf(ctx context.Context, rec chain.Record) ([]byte, error) {
 	return raw, d.put(key, raw)
 }
 
-// fetchProfile asks every provider that the name ever named for its profile
-// and takes the one with the highest number.
-func (d *Drive) fetchProfile(ctx context.Context, c *contact) error {
-	whose := profile.Whose{Network: d.net, Name: c.name}
-	if c.signed == nil {
-		kept, err := d.pins.Held(whose, c.facts.DataKey)
-		if err != nil {
-			return err
-		}
-		if kept != nil {
-			d.useProfile(ctx, c, kept)
-		}
-	}
-	set := c.set
-	if set == nil {
-		urls := make([]string, 0, len(c.zone.URIs))
-		for _, u := range c.zone.URIs {
-			urls = append(urls, u.Target)
-		}
-		set = d.providers(ctx, c.name, urls)
-	}
-	if set.N() == 0 {
-		return fmt.Errorf("%s names no storage that may be read here", c.name)
-	}
-	pin, err := d.pins.Profile(c.name)
+// firstProfile gives a contact the profile that was seen last or, if none was,
+// asks the providers that the zone file names.
+func (d *Drive) firstProfile(ctx context.Context, c *contact) error {
+	kept, err := d.pins.Held(profile.Whose{Network: d.net, Name: c.name}, c.facts.DataKey)
 	if err != nil {
 		return err
 	}
-	a := ask(d, ctx, set, profile.ProfileKey(), func(raw []byte) (*profile.Signed[profile.Profile], error) {
-		return profile.OpenProfile(raw, whose, c.facts.DataKey, pin)
-	})
-	if a.best == nil {
-		return fmt.Errorf("profile of %s: %w", c.name, a.why())
+	if kept != nil {
+		d.useProfile(ctx, c, kept)
+		c.checked = time.Time{}
+		return nil
 	}
-	if err := d.pins.Advance(time.Now(), a.best); err != nil {
+	urls := make([]string, 0, len(c.zone.URIs))
+	for _, u := range c.zone.URIs {
+		urls = append(urls, u.Target)
+	}
+	set := d.providers(ctx, c.name, urls)
+	if set.N() == 0 {
+		return fmt.Errorf("%s names no storage that may be read here", c.name)
+	}
+	p, err := d.fetchProfile(ctx, c.name, set, c.facts.DataKey)
+	if err != nil {
 		return err
 	}
-	d.useProfile(ctx, c, a.best)
+	d.useProfile(ctx, c, p)
 	return nil
+}
+
+// fetchProfile asks every provider for a name's profile, takes the one with the
+// highest number and pins it.
+func (d *Drive) fetchProfile(ctx context.Context, n chain.Name, set *storage.Set, key crypto.PublicKey) (*profile.Signed[profile.Profile], error) {
+	whose := profile.Whose{Network: d.net, Name: n}
+	pin, err := d.pins.Profile(n)
+	if err != nil {
+		return nil, err
+	}
+	a := ask(d, ctx, set, profile.ProfileKey(), func(raw []byte) (*profile.Signed[profile.Profile], error) {
+		return profile.OpenProfile(raw, whose, key, pin)
+	})
+	if a.best == nil {
+		return nil, fmt.Errorf("profile of %s: %w", n, a.why())
+	}
+	return a.best, d.pins.Advance(time.Now(), a.best)
 }
 
 // useProfile makes p the newest profile of its contact.

@@ -190,7 +190,7 @@ func (d *Drive) openVolume(ctx context.Context, label string) (*openVolume, erro
 	if err != nil {
 		return nil, err
 	}
-	if v.Volume, err = volume.Open(last, d.volumeOptions(v)); err != nil {
+	if v.Volume, err = volume.Open(ctx, last, d.volumeOptions(v)); err != nil {
 		return nil, err
 	}
 	v.known.Own = profile.Writer{Name: d.opt.Name, Mark: profile.Mark{Seq: last.Seq, Hash: last.Head}}

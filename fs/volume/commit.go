@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"time"
 
 	"satchel/crypto"
@@ -120,7 +121,7 @@ func (v *Volume) freeze(force bool) error {
 			if !force || c.frozen {
 				return errMore
 			}
-			ref, err := v.seal(c.buf, n.file.size <= chunkSize)
+			ref, err := v.seal(n.file.plain(i, c), n.file.size <= chunkSize)
 			if err != nil {
 				return err
 			}
@@ -183,7 +184,13 @@ func (n *Node) settle(v *Volume, s *sink) error {
 	}
 	known := n.info
 	if n.state == live {
-		if known, err = v.tree.Get(n.id); err != nil {
+		now, err := v.tree.Get(n.id)
+		switch {
+		case err == nil:
+			known = now
+		case errors.Is(err, os.ErrNotExist):
+			n.state = removed // what was written brings it back
+		default:
 			return err
 		}
 	}

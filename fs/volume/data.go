@@ -51,6 +51,9 @@ func (n *Node) openFile(v *Volume) (*file, error) {
 	if info.Kind == tree.Dir {
 		return nil, syscall.EISDIR
 	}
+	if n.state == live {
+		n.info = info // what comes back if somebody else removes it meanwhile
+	}
 	n.file = &file{
 		base:    info.DataDot,
 		content: info.Content,
@@ -152,7 +155,6 @@ func (n *Node) writeChunk(ctx context.Context, i uint64, at int, p []byte) error
 		} else if c.frozen {
 			c = &chunk{buf: append(make([]byte, 0, cap(c.buf)), c.buf...)}
 			f.chunks[i] = c
-			v.opt.Budget.add(len(c.buf))
 		}
 		before := len(c.buf)
 		c.grow(at + len(p))
@@ -192,6 +194,11 @@ func (n *Node) writeChunk(ctx context.Context, i uint64, at int, p []byte) error
 
 // errLoad says that a chunk must be read before it can be written to in part.
 var errLoad = fmt.Errorf("chunk must be read first")
+
+// plain is what of chunk i lies within the file.
+func (f *file) plain(i uint64, c *chunk) []byte {
+	return c.buf[:min(int64(len(c.buf)), max(0, f.size-int64(i)*chunkSize))]
+}
 
 // grow makes the chunk at least n bytes long; new bytes are zero.
 func (c *chunk) grow(n int) {

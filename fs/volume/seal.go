@@ -24,22 +24,21 @@ func (n *Node) sealChunk(i uint64, c *chunk) error {
 		return nil
 	}
 	c.frozen = true
-	one := f.size <= chunkSize
+	one, plain := f.size <= chunkSize, f.plain(i, c)
 	v.mu.Unlock()
 
-	ref, err := v.seal(c.buf, one)
+	ref, err := v.seal(plain, one)
 
 	w := n.lock()
 	defer w.mu.Unlock()
 	c.frozen = false
-	v.opt.Budget.add(-len(c.buf))
 	if err != nil {
-		v.opt.Budget.add(len(c.buf))
 		return err
 	}
-	if n.file == nil || n.file.chunks[i] != c {
+	if n.file == nil || n.file.chunks[i] != c || len(n.file.plain(i, c)) != len(plain) {
 		return nil // written to or cut off meanwhile: the sealed bytes are of no use
 	}
+	v.opt.Budget.add(-len(c.buf))
 	delete(n.file.chunks, i)
 	n.file.sealed[i] = ref
 	delete(n.file.edge, i)

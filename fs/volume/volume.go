@@ -105,7 +105,7 @@ type Volume struct {
 }
 
 // Open returns the volume as of last; the zero Last opens an empty one.
-func Open(last Last, o Options) (*Volume, error) {
+func Open(ctx context.Context, last Last, o Options) (*Volume, error) {
 	v := &Volume{
 		opt:   o,
 		nodes: make(map[tree.Identity]*Node),
@@ -122,15 +122,13 @@ func Open(last Last, o Options) (*Volume, error) {
 	// A head covers its own dot.
 	merged := maps.Clone(last.Vector)
 	merged[o.Self] = tree.VectorEntry{Name: o.Name, Seq: last.Seq, Head: last.Head}
-	t, err := tree.Load(o.Self, o.Name, merged, last.Root, last.Digest, v.cache.load)
-	var miss *tree.Missing
-	if errors.As(err, &miss) {
-		return nil, fmt.Errorf("volume %s: loading must not read: %w", o.Label, err)
-	}
+	err := v.do(ctx, func() (err error) {
+		v.tree, err = tree.Load(o.Self, o.Name, merged, last.Root, last.Digest, v.cache.load)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("volume %s: %w", o.Label, err)
 	}
-	v.tree = t
 	return v, nil
 }
 

@@ -3,11 +3,24 @@ package profile
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 
 	"github.com/dgraph-io/badger/v4"
 
 	"satchel/crypto/canon"
 )
+
+// update runs f in a transaction, again if a concurrent one came between.
+func update(db *badger.DB, f func(tx *badger.Txn) error) error {
+	for try := 0; ; try++ {
+		err := db.Update(f)
+		if try == maxTries || !errors.Is(err, badger.ErrConflict) {
+			return err
+		}
+	}
+}
+
+const maxTries = 10
 
 // get reads a canonical value; badger.ErrKeyNotFound if there is none.
 func get(tx *badger.Txn, key []byte, v any) error {

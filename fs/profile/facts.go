@@ -2,6 +2,7 @@ package profile
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -20,8 +21,11 @@ type Facts struct {
 	Revoked    bool             `cbor:"-"`
 }
 
-// FactsOf returns the facts of a record and its zone file, which may be nil:
-// then there is no data key. A zone file that isn't the record's is refused.
+// FactsOf returns the facts of a record and its zone file, nil if it has none or
+// it can't be had. Without a zone file, or if it names no data key, there is none
+// in the facts, which Check reports after what is worse. A zone file that isn't
+// the record's, or makes no sense, is an error; the facts are right even then, as
+// far as they go.
 func FactsOf(network crypto.Network, r chain.Record, zone []byte) (Facts, *zonefile.File, error) {
 	f := Facts{Network: network, Owner: r.Address, Registered: r.FirstRegistered, Expired: r.Expired, Revoked: r.Revoked}
 	if zone == nil {
@@ -34,7 +38,7 @@ func FactsOf(network crypto.Network, r chain.Record, zone []byte) (Facts, *zonef
 	if err != nil {
 		return f, nil, fmt.Errorf("zone file of %s: %w", r.Name, err)
 	}
-	if f.DataKey, err = DataKey(z); err != nil {
+	if f.DataKey, err = DataKey(z); err != nil && !errors.Is(err, ErrNoKey) {
 		return f, z, fmt.Errorf("zone file of %s: %w", r.Name, err)
 	}
 	return f, z, nil

@@ -19,12 +19,11 @@ type Head struct {
 	Known  map[chain.Name]Mark // the profiles of the members that the device knows
 	Root   tree.Ref
 	Digest crypto.Hash
-	Tells  []Tell // group secrets, in pair volumes and in Private
+	Tells  []Tell // group secrets for the other name of a pair
 	Extra  canon.Extra
 }
 
-// A Tell lets a member of a group find the teller's heads there. Those in
-// Private are for the name's other devices.
+// A Tell lets a member of a group find the teller's heads there.
 type Tell struct {
 	Group  Volume
 	Gen    uint64

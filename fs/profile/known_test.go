@@ -18,13 +18,13 @@ import (
 	"satchel/fs/tree"
 )
 
-var update = flag.Bool("update", false, "write the known answers of a new format anew")
+var updateKnown = flag.Bool("update", false, "write the known answers of a new format anew")
 
 // known returns the bytes in a file of testdata, hex in lines.
 func known(t *testing.T, name string, now func() []byte) []byte {
 	t.Helper()
 	path := filepath.Join("testdata", name)
-	if *update {
+	if *updateKnown {
 		var b strings.Builder
 		for i, c := range hex.EncodeToString(now()) {
 			if i > 0 && i%128 == 0 {

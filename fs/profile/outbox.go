@@ -119,7 +119,7 @@ func (o *Outbox) Newest(k crypto.Kind, d crypto.DeviceID, volume string) (*Outgo
 // Put makes an envelope that this device has just signed durable. Its number must
 // be above all others of its line (ErrStale); the very last one again is no error
 // and changes nothing. Also, if not nil, makes more of the caller's changes in the
-// same transaction.
+// same transaction; it may run more than once.
 //
 // Of heads of one volume that have not left, the oldest at the same locator stays,
 // so that a device which never stops writing does publish; the others are dropped.
@@ -128,7 +128,7 @@ func (o *Outbox) Put(s Opened, needs [][32]byte, also func(*badger.Txn) error) e
 	c := s.candidate()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	err := o.db.Update(func(tx *badger.Txn) error {
+	err := update(o.db, func(tx *badger.Txn) error {
 		if err := put(tx, c, needs); err != nil || also == nil {
 			return err
 		}
@@ -236,7 +236,7 @@ func (o *Outbox) Pending(urls []string) ([]Pending, error) {
 func (o *Outbox) Ack(out *Outgoing, url string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	err := o.db.Update(func(tx *badger.Txn) error { return ack(tx, out, url) })
+	err := update(o.db, func(tx *badger.Txn) error { return ack(tx, out, url) })
 	if err != nil {
 		return fmt.Errorf("acknowledge %s %d: %w", out.Header.Kind, out.Header.Seq, err)
 	}
@@ -266,7 +266,7 @@ func ack(tx *badger.Txn, out *Outgoing, url string) error {
 func (o *Outbox) Forget(url string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	err := o.db.Update(func(tx *badger.Txn) error {
+	err := update(o.db, func(tx *badger.Txn) error {
 		return each(tx, []byte(keyAck), func(rest []byte, _ *badger.Item) error {
 			if _, of, err := cutLine(rest); err != nil || string(of) != url {
 				return err

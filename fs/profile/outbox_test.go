@@ -126,6 +126,28 @@ func TestOutboxNeverSignsBack(t *testing.T) {
 	}
 }
 
+func TestSignedAndPinnedAtOnce(t *testing.T) {
+	alice := newPerson("alice.id", 1, 1)
+	db := openDB(t)
+	o, p := NewOutbox(db), NewPins(db)
+	s := alice.signProfile(4)
+	if err := o.Put(s, nil, p.Within(testTime, s)); err != nil {
+		t.Fatal(err)
+	}
+	if pin := must(p.Profile("alice.id")); pin == nil || pin.Mark() != s.Mark() {
+		t.Errorf("pinned %+v", pin)
+	}
+	// A pin that goes back undoes the whole.
+	older := alice.signProfile(3)
+	pulse := signPulse(alice, 1, nil)
+	if err := o.Put(pulse, nil, p.Within(testTime, older)); !errors.Is(err, ErrStale) {
+		t.Error(err)
+	}
+	if m := must(o.Last(crypto.KindPulse, alice.devices[0].id(), nil)); m != (Mark{}) {
+		t.Errorf("kept %v", m)
+	}
+}
+
 func TestOutboxNewLocator(t *testing.T) {
 	alice, bob := newPerson("alice.id", 1, 1), newPerson("bob.id", 1, 1)
 	newer := newPerson("alice.id", 1, 2)

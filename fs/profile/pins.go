@@ -189,12 +189,12 @@ func (c candidate) pin(now time.Time) *Pin {
 func (p *Pins) Advance(now time.Time, opened ...Opened) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	err := p.advance(now, opened)
+	err := update(p.db, p.Within(now, opened...))
 	if errors.Is(err, badger.ErrTxnTooBig) && len(opened) > 1 {
 		// More than the database takes at once: in the order given, so that
 		// what stops half-way is only less than could be known.
 		for _, o := range opened {
-			if err = p.advance(now, []Opened{o}); err != nil {
+			if err = update(p.db, p.Within(now, o)); err != nil {
 				break
 			}
 		}
@@ -206,8 +206,10 @@ func (p *Pins) Advance(now time.Time, opened ...Opened) error {
 	return err
 }
 
-func (p *Pins) advance(now time.Time, opened []Opened) error {
-	return p.db.Update(func(tx *badger.Txn) error {
+// Within returns Advance as a part of a larger transaction, such as the one in
+// which an Outbox keeps what this device has just signed.
+func (p *Pins) Within(now time.Time, opened ...Opened) func(*badger.Txn) error {
+	return func(tx *badger.Txn) error {
 		for _, o := range opened {
 			c := o.candidate()
 			if err := advanceOne(tx, now, c); err != nil {
@@ -215,7 +217,7 @@ func (p *Pins) advance(now time.Time, opened []Opened) error {
 			}
 		}
 		return nil
-	})
+	}
 }
 
 func advanceOne(tx *badger.Txn, now time.Time, c candidate) error {

@@ -20,7 +20,7 @@ func (p *Pins) KeepTold(teller chain.Name, d crypto.DeviceID, tells []Tell) erro
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	of := append(ofName(keyTold, teller), d[:]...)
-	err := p.db.Update(func(tx *badger.Txn) error {
+	err := update(p.db, func(tx *badger.Txn) error {
 		err := each(tx, of, func(rest []byte, _ *badger.Item) error {
 			return tx.Delete(slices.Concat(of, rest))
 		})

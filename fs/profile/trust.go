@@ -53,7 +53,7 @@ func (p *Pins) Check(name chain.Name, now Facts) (Verdict, error) {
 	case old != nil && old.DataKey == now.DataKey:
 		return Verdict{}, nil
 	}
-	if err := p.db.Update(func(tx *badger.Txn) error { return set(tx, factsKey(name), now) }); err != nil {
+	if err := update(p.db, func(tx *badger.Txn) error { return set(tx, factsKey(name), now) }); err != nil {
 		return Verdict{}, fmt.Errorf("pin %s: %w", name, err)
 	}
 	if old == nil {
@@ -77,7 +77,7 @@ func (p *Pins) Trust(name chain.Name, now Facts) error {
 	if err != nil {
 		return err
 	}
-	err = p.db.Update(func(tx *badger.Txn) error {
+	err = update(p.db, func(tx *badger.Txn) error {
 		if old == nil || !old.same(now) {
 			if err := forget(tx, name); err != nil {
 				return err
@@ -127,7 +127,7 @@ func (p *Pins) Keep(f *Fork) error {
 func (p *Pins) keep(f *Fork) error {
 	h := crypto.Header{Kind: f.Kind, Name: string(f.Name), Device: f.Device}
 	key := slotOf(&h, f.Volume).key(keyFork)
-	err := p.db.Update(func(tx *badger.Txn) error {
+	err := update(p.db, func(tx *badger.Txn) error {
 		if _, err := tx.Get(key); !errors.Is(err, badger.ErrKeyNotFound) {
 			return err
 		}

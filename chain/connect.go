@@ -109,7 +109,7 @@ func (ix *Index) connectHeaders(hs []bitcoin.Header) error {
 // disconnect undoes the tip.
 func (ix *Index) disconnect() (names []Name, err error) {
 	t := ix.getTip()
-	if t.height == 0 || t.height >= ix.p.FirstBlock && t.height <= t.floor {
+	if t.height == 0 || !ix.canUndo(t.height-1) {
 		return nil, fmt.Errorf("block %d: %w", t.height, ErrTooDeep)
 	}
 	prev := tip{height: t.height - 1, floor: t.floor}
@@ -131,6 +131,12 @@ func (ix *Index) disconnect() (names []Name, err error) {
 	}
 	ix.setTip(prev)
 	return names, nil
+}
+
+// canUndo says if the blocks above a height can be undone.
+func (ix *Index) canUndo(height int) bool {
+	floor := ix.getTip().floor
+	return floor < ix.p.FirstBlock || height >= floor
 }
 
 // update runs fn in one transaction and commits it if fn gives no error.

@@ -182,7 +182,7 @@ func (f *Follower) Subscribe(fn func(Change)) (cancel func()) {
 type move struct {
 	names  map[Name]bool
 	blocks int
-	undone int
+	reorg  bool
 }
 
 func (m *move) add(names []Name) {
@@ -200,7 +200,7 @@ func (f *Follower) tell(m *move) {
 	if m.blocks == 0 {
 		return
 	}
-	c := Change{Names: slices.Sorted(maps.Keys(m.names)), Reorg: m.undone > 0}
+	c := Change{Names: slices.Sorted(maps.Keys(m.names)), Reorg: m.reorg}
 	c.Height, c.Hash = f.index.Tip()
 	*m = move{}
 	f.mu.Lock()
@@ -256,7 +256,7 @@ func (f *Follower) loadHeaders() error {
 	})
 	if err != nil {
 		f.o.Log.Warn("making the index of names anew", "why", err)
-		if err := f.index.restart(); err != nil {
+		if _, err := f.index.restart(); err != nil {
 			return err
 		}
 		h = bitcoin.NewHeaders(f.index.p.Chain)

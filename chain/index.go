@@ -156,17 +156,22 @@ func (ix *Index) reset() error {
 	return err
 }
 
-// restart is reset while others may read.
-func (ix *Index) restart() error {
+// restart is reset while others may read. It returns the names that there
+// were.
+func (ix *Index) restart() (names []Name, err error) {
+	err = ix.view(func(s *state) error {
+		s.each([]byte{keyName}, func(n string) { names = append(names, Name(n)) })
+		return s.err
+	})
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
-	if ix.db.IsClosed() {
-		return errClosed
+	if err == nil {
+		err = ix.reset()
 	}
-	if err := ix.reset(); err != nil {
-		return fmt.Errorf("index %s: %w", ix.dir, err)
+	if err != nil {
+		return nil, fmt.Errorf("index %s: %w", ix.dir, err)
 	}
-	return nil
+	return names, nil
 }
 
 func (t tip) row() []byte {

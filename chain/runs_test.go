@@ -129,19 +129,9 @@ func replay(t *testing.T, run *recordedRun) (diffs []string) {
 	if err := override(p, run.Env); err != nil {
 		return []string{err.Error()}
 	}
-	ix, err := OpenIndex("", p)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ix, below := openRun(t, p)
 	defer ix.Close()
-	prev := *p.Chain.GenesisHash
-	var below []bitcoin.Header
-	for h := 1; h < p.FirstBlock; h++ {
-		below = append(below, madeUpHeader(h, &prev))
-	}
-	if err := ix.connectHeaders(below); err != nil {
-		t.Fatal(err)
-	}
+	prev := below[len(below)-1].Hash
 	for _, b := range run.Blocks {
 		for _, d := range replayBlock(ix, b, madeUpHeader(b.Height, &prev)) {
 			diffs = append(diffs, fmt.Sprintf("block %d: %s", b.Height, d))

@@ -156,18 +156,19 @@ func (f *Follower) undo(height, fork int, m *move) error {
 	f.mu.Lock()
 	f.status.Reorgs++
 	f.mu.Unlock()
+	m.reorg = true
+	if !f.index.canUndo(fork) {
+		f.o.Log.Warn("the reorganisation is too deep to undo: making the index of names anew")
+		names, err := f.index.restart()
+		m.add(names)
+		return err
+	}
 	for ; height > fork; height-- {
 		names, err := f.index.disconnect()
-		if errors.Is(err, ErrTooDeep) {
-			f.o.Log.Warn("the reorganisation is too deep to undo: making the index of names anew", "err", err)
-			m.undone++
-			return f.index.restart()
-		}
 		if err != nil {
 			return err
 		}
 		m.add(names)
-		m.undone++
 	}
 	return nil
 }

@@ -60,6 +60,7 @@ func (ix *Index) tryConnect(h bitcoin.Header, txs []*ops.Tx) (a applied, err err
 			a.consensus = consensusHash(a.opsHash, s.earlier(ix.p.FirstBlock))
 		}
 		a.names = slices.Sorted(maps.Keys(s.changed))
+		s.flush()
 		s.dropUndo(h.Height - UndoBlocks)
 		s.raw(heightKey(keyBlock, h.Height), ix.p.blockRow(h, a))
 		s.raw([]byte{keyTip}, next.row())
@@ -147,7 +148,7 @@ func (ix *Index) update(height int, fn func(s *state) error) error {
 		return errClosed
 	}
 	return ix.db.Update(func(txn *badger.Txn) error {
-		return fn(&state{txn: txn, height: height, saved: make(map[string]bool), changed: make(map[Name]bool)})
+		return fn(newState(txn, height))
 	})
 }
 

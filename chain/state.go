@@ -1,10 +1,13 @@
 package chain
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/dgraph-io/badger/v4"
@@ -92,16 +95,29 @@ const (
 	undoHadValue  = 1
 )
 
-// state is the table as the rules see it: reads, and writes that remember for
-// the undo what they replaced. The first error stays; everything after it
-// reads nothing and writes nothing, and the block is not committed.
+// state is the table as the rules see it: that of the last block, which a
+// transaction reads, and over it what the block has changed so far, which
+// flush writes. The first error stays; everything after it reads nothing, and
+// the block is not committed.
 type state struct {
 	txn     *badger.Txn
 	height  int // of the block being applied
-	undo    uint32
-	saved   map[string]bool // keys whose old value is in the undo
+	over    map[string]*change
+	owners  map[string][]string // keys of kind keyOwner in over, by ownerHash
 	changed map[Name]bool
 	err     error
+}
+
+// change is what a block makes of a key; nil is an absent value.
+type change struct{ old, new []byte }
+
+func newState(txn *badger.Txn, height int) *state {
+	return &state{
+		txn: txn, height: height,
+		over:    make(map[string]*change),
+		owners:  make(map[string][]string),
+		changed: make(map[Name]bool),
+	}
 }
 
 func (s *state) fail(err error) {
@@ -112,6 +128,9 @@ func (s *state) fail(err error) {
 
 // bytes returns the value of a key, nil if it has none.
 func (s *state) bytes(key []byte) []byte {
+	if c := s.over[string(key)]; c != nil {
+		return c.new
+	}
 	if s.err != nil {
 		return nil
 	}
@@ -119,51 +138,43 @@ func (s *state) bytes(key []byte) []byte {
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil
 	}
-	var b []byte
+	b := []byte{}
 	if err == nil {
-		b, err = item.ValueCopy(nil)
+		b, err = item.ValueCopy(b)
 	}
 	if err != nil {
 		s.fail(fmt.Errorf("index: %w", err))
 		return nil
 	}
-	if b == nil {
-		b = []byte{}
-	}
 	return b
 }
 
-// set writes a key; a nil value deletes it.
+// set gives a key a value; nil deletes it.
 func (s *state) set(key, value []byte) {
-	s.remember(key)
-	if s.err != nil {
-		return
+	c := s.over[string(key)]
+	if c == nil {
+		c = &change{old: s.bytes(key)}
+		s.over[string(key)] = c
+		if key[0] == keyOwner {
+			owner := string(key[1 : 1+ownerHashLen])
+			s.owners[owner] = append(s.owners[owner], string(key))
+		}
 	}
-	var err error
-	if value == nil {
-		err = s.txn.Delete(key)
-	} else {
-		err = s.txn.Set(key, value)
-	}
-	if err != nil {
-		s.fail(fmt.Errorf("index: %w", err))
-	}
+	c.new = value
 }
 
-// remember puts a key's value into the undo, the first time in a block.
-func (s *state) remember(key []byte) {
-	if s.saved[string(key)] {
-		return
+// flush writes what the block changed, and how to undo it.
+func (s *state) flush() {
+	n := uint32(0)
+	for _, k := range slices.Sorted(maps.Keys(s.over)) {
+		c := s.over[k]
+		if (c.old == nil) == (c.new == nil) && bytes.Equal(c.old, c.new) {
+			continue
+		}
+		s.raw(undoKey(s.height, n), undoValue([]byte(k), c.old))
+		s.raw([]byte(k), c.new)
+		n++
 	}
-	s.saved[string(key)] = true
-	old := s.bytes(key)
-	if s.err != nil {
-		return
-	}
-	if err := s.txn.Set(undoKey(s.height, s.undo), undoValue(key, old)); err != nil {
-		s.fail(fmt.Errorf("index: %w", err))
-	}
-	s.undo++
 }
 
 func undoKey(height int, n uint32) []byte {
@@ -202,7 +213,8 @@ func key(kind byte, parts ...string) []byte {
 	return b
 }
 
-// each calls fn with what follows the prefix in each key that has it.
+// each calls fn with what follows the prefix in each key of the last block's
+// table that has it, in order.
 func (s *state) each(prefix []byte, fn func(rest string)) {
 	if s.err != nil {
 		return
@@ -276,19 +288,28 @@ func (s *state) putName(e *entry) {
 
 func ownerKey(e *entry) []byte { return key(keyOwner, ownerHash(e.Owner), e.Name) }
 
+// ownerHash stands for a script in keys; its length is ownerHashLen.
 func ownerHash(script []byte) string {
 	h := sha256.Sum256(script)
-	return string(h[:16])
+	return string(h[:ownerHashLen])
 }
 
-// namesOf returns the entries of every name that a script owns, expired and
-// revoked ones too.
+const ownerHashLen = 16
+
+// namesOf returns the entries of every name that a script owns, in order,
+// expired and revoked ones too.
 func (s *state) namesOf(owner []byte) (names []*entry) {
-	s.each(key(keyOwner, ownerHash(owner)), func(n string) {
-		if e := s.name(n); e != nil {
+	hash := ownerHash(owner)
+	found := make(map[string]bool)
+	s.each(key(keyOwner, hash), func(n string) { found[n] = true })
+	for _, k := range s.owners[hash] {
+		found[k[1+ownerHashLen:]] = s.over[k].new != nil
+	}
+	for _, n := range slices.Sorted(maps.Keys(found)) {
+		if e := s.name(n); found[n] && e != nil {
 			names = append(names, e)
 		}
-	})
+	}
 	return names
 }
 

@@ -48,7 +48,8 @@
 //
 //	1 version vector: [[device, name, seq, hash of head]], by device
 //	2 profiles known of members: [[name, seq, hash]], by name
-//	3 root: [owner, pack, offset, length, hash, key], full
+//	3 root: [owner, pack, offset, length, hash, key], full; absent if there is
+//	  nothing in the volume
 //	4 digest of the root
 //	5 group secrets told: [[names, generation, secret]], by names, then generation
 //

@@ -176,26 +176,3 @@ func (f *Finder) Tells(group Volume) ([]Tell, error) {
 	}
 	return tells, nil
 }
-
-// Keys under a provider URL.
-const profileKey = "profile"
-
-// ProfileKey is where a name's profile is.
-func ProfileKey() string { return profileKey }
-
-// HeadKey is where the head of that locator is.
-func HeadKey(l crypto.Locator) string { return "h/" + l.String() }
-
-// PulseKey is where a device's pulse is.
-func PulseKey(d crypto.DeviceID) string { return "d/" + d.String() }
-
-// KeyOf is where an envelope with header h is.
-func KeyOf(h crypto.Header) string {
-	switch h.Kind {
-	case crypto.KindHead:
-		return HeadKey(crypto.Locator(h.Locator))
-	case crypto.KindPulse:
-		return PulseKey(h.Device)
-	}
-	return profileKey
-}

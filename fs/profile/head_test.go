@@ -59,7 +59,7 @@ func TestHeadBodyRefused(t *testing.T) {
 	good := func() wireHead {
 		var w wireHead
 		h := testHead("alice.id", 3)
-		h.Vector[crypto.DeviceID{1}] = tree.VectorEntry{Name: "alice.id", Seq: 1}
+		h.Vector[crypto.DeviceID{1}] = tree.VectorEntry{Name: "alice.id", Seq: 1, Head: crypto.Hash{1}}
 		h.Known["bob.id"] = Mark{1, crypto.Hash{}}
 		h.Tells = must(newPerson("alice.id", 1, 2).finder().Tells(must(Shared("alice.id", "bob.id", "dave.id"))))
 		if err := canon.Unmarshal(must(h.Encode()), &w); err != nil {
@@ -75,6 +75,7 @@ func TestHeadBodyRefused(t *testing.T) {
 		"device twice":         func(w *wireHead) { w.Vector[1].Device = w.Vector[0].Device },
 		"vector number 0":      func(w *wireHead) { w.Vector[0].Seq = 0 },
 		"vector at the end":    func(w *wireHead) { w.Vector[0].Seq = crypto.MaxSeq },
+		"vector without hash":  func(w *wireHead) { w.Vector[0].Head = crypto.Hash{} },
 		"vector without name":  func(w *wireHead) { w.Vector[0].Name = "" },
 		"vector with no name":  func(w *wireHead) { w.Vector[0].Name = "../../etc" },
 		"known out of order":   func(w *wireHead) { slices.Reverse(w.Known) },
@@ -97,6 +98,15 @@ func TestHeadBodyRefused(t *testing.T) {
 		if _, err := DecodeHead(must(canon.Marshal(w))); err == nil {
 			t.Errorf("%s: decoded", what)
 		}
+	}
+}
+
+func TestEmptyVolume(t *testing.T) {
+	h := testHead("alice.id", 1)
+	h.Root = tree.Ref{}
+	got, err := DecodeHead(must(h.Encode()))
+	if err != nil || !got.Root.IsZero() {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 

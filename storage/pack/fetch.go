@@ -15,12 +15,11 @@ import (
 )
 
 const (
-	round     = 64 << 10 // ranges are rounded out to multiples of it
-	guess     = 8 << 20  // size of a pack as long as nobody told
-	rounds    = 3        // times that all providers are asked
-	tryTime   = 30 * time.Second
-	slowest   = 64 << 10 // bytes a second that an attempt must have
-	maxWanted = MaxSize
+	round   = 64 << 10 // ranges are rounded out to multiples of it
+	guess   = 8 << 20  // size of a pack as long as nobody told
+	rounds  = 3        // times that all providers are asked
+	tryTime = 30 * time.Second
+	slowest = 64 << 10 // bytes a second that an attempt must have
 )
 
 // A flight is a range of a pack that somebody is fetching.
@@ -342,7 +341,7 @@ func (s *Store) hint(e *entry, size int64) {
 func (s *Store) try(ctx context.Context, p storage.Provider, j job) answer {
 	want := j.to - j.from
 	if j.whole {
-		want = maxWanted
+		want = MaxSize
 	}
 	limit := tryTime + time.Duration(want/slowest)*time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v: %w", limit, context.DeadlineExceeded))

@@ -319,6 +319,32 @@ func TestBrokenSync(t *testing.T) {
 	wantLocal(t, s, id, 0, a)
 }
 
+// TestRestOfFailedAppend: what a write that failed left behind the segments is
+// no part of the pack.
+func TestRestOfFailedAppend(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, 0)
+	w, err := s.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := storagetest.Bytes(1, 3000)
+	if _, err := w.Append(a); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.f.WriteAt(a, 50_000); err != nil {
+		t.Fatal(err)
+	}
+	id, err := w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(dir, "staged", id.String()))
+	if err != nil || info.Size() != Padded(3000) {
+		t.Errorf("got %d bytes, %v, want %d", info.Size(), err, Padded(3000))
+	}
+}
+
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir, 0)
@@ -484,8 +510,7 @@ func TestFull(t *testing.T) {
 		_, err = w.Append(make([]byte, 1000))
 	}
 	size := w.Size()
-	id, err := w.Close()
-	if err == nil {
+	if _, err = w.Close(); err == nil {
 		t.Fatalf("%d bytes were padded to %d", size, Padded(size))
 	}
 	if !errors.Is(err, syscall.ENOSPC) {
@@ -497,7 +522,8 @@ func TestFull(t *testing.T) {
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=2m"); err != nil {
 		t.Skip(err)
 	}
-	if id, err = w.Close(); err != nil {
+	id, err := w.Close()
+	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range n {

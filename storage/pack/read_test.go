@@ -368,6 +368,20 @@ func TestRetry(t *testing.T) {
 	}
 }
 
+// TestLiarIsAskedOnce: wrong bytes don't become right by waiting.
+func TestLiarIsAskedOnce(t *testing.T) {
+	for _, n := range []int64{1000, 900_000} {
+		w := newWorld(t, 1<<20, lying(storagetest.Garbage))
+		c := storagetest.Count(w.from[0].Driver)
+		w.from[0].Driver = c
+		w.know()
+		if err := w.read(0, n); err == nil || c.Gets.Load() != 1 {
+			t.Errorf("got %v after %d requests, want an error after 1", err, c.Gets.Load())
+		}
+		w.wantBlamed("mem://a")
+	}
+}
+
 type hookGet struct {
 	storage.Driver
 	hook func() error

@@ -136,7 +136,8 @@ func (s *Store) prepare() error {
 			}
 		}
 	}
-	return syncDir(s.stage)
+	// The folders themselves must survive a crash of the machine.
+	return errors.Join(syncDir(s.stage), syncDir(filepath.Dir(s.stage)))
 }
 
 // lock keeps other processes out of dir.

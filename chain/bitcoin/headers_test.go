@@ -128,7 +128,7 @@ func TestBadHeaders(t *testing.T) {
 		why, word string
 		h         wire.BlockHeader
 	}{
-		{"future", "future", extend(good[11], 1, (time.Since(good[11].Timestamp)+3*time.Hour).Truncate(time.Second), easiest, 'b')[0]},
+		{"future", "future", extend(good[11], 1, (time.Since(good[11].Timestamp) + 3*time.Hour).Truncate(time.Second), easiest, 'b')[0]},
 		{"not after the median", "not after expected", extend(good[11], 1, -time.Hour, easiest, 'b')[0]},
 		{"no parent", "no header that is known", extend(wire.BlockHeader{}, 1, time.Hour, easiest, 'b')[0]},
 		{"harder than it must be", "difficulty", extend(good[11], 1, time.Minute, func(int) uint32 { return 0x207ffffe }, 'b')[0]},

@@ -16,7 +16,6 @@ import (
 
 	"github.com/btcsuite/btcd/blockchain"
 	"github.com/btcsuite/btcd/btcutil/v2"
-	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
@@ -48,9 +47,9 @@ type Chain struct {
 func New(t testing.TB, firstBlock int) *Chain {
 	c := &Chain{
 		T:      t,
-		Params: chain.Satchel(&chaincfg.RegressionNetParams, firstBlock),
+		Params: chain.Satchel(RegTest, firstBlock),
 		Miner:  NewKey("miner"),
-		blocks: []*wire.MsgBlock{chaincfg.RegressionNetParams.GenesisBlock},
+		blocks: []*wire.MsgBlock{RegTest.GenesisBlock},
 		old:    make(map[chainhash.Hash]*wire.MsgBlock),
 		txs:    make(map[chainhash.Hash]*wire.MsgTx),
 		wake:   make(chan struct{}, 1),

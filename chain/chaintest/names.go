@@ -23,6 +23,9 @@ type Key struct {
 	Address string // on regtest
 }
 
+// RegTest are the parameters of the chain.
+var RegTest = &chaincfg.RegressionNetParams
+
 // NewKey returns the key that belongs to a word, always the same.
 func NewKey(word string) Key {
 	seed := sha256.Sum256([]byte(word))
@@ -31,7 +34,7 @@ func NewKey(word string) Key {
 	k.Public = k.Private.PubKey().SerializeCompressed()
 	k.Script = append([]byte{txscript.OP_DUP, txscript.OP_HASH160, 20}, address.Hash160(k.Public)...)
 	k.Script = append(k.Script, txscript.OP_EQUALVERIFY, txscript.OP_CHECKSIG)
-	k.Address = ops.Address(k.Script, &chaincfg.RegressionNetParams)
+	k.Address = ops.Address(k.Script, RegTest)
 	return k
 }
 

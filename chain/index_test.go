@@ -150,6 +150,46 @@ func TestHugeBlock(t *testing.T) {
 	}
 }
 
+// TestUndoIsForgotten: undo data of blocks that can't be undone any more goes.
+func TestUndoIsForgotten(t *testing.T) {
+	p := Satchel(&chaincfg.RegressionNetParams, 2)
+	ix, err := OpenIndex("", p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ix.Close()
+	below := connectBelow(t, ix)
+	sender := append([]byte{0x76, 0xa9, 20}, append(make([]byte, 20), 0x88, 0xac)...)
+	pre := &ops.Tx{Op: ops.NamePreorder{Consensus: p.Genesis}, Index: 1, Sender: sender, Fee: 100, HasFee: true}
+	again := &ops.Tx{Op: ops.NamePreorder{Consensus: p.Genesis}, Index: 2, Sender: sender, Fee: 100, HasFee: true}
+	prev, txs := below[0].Hash, []*ops.Tx{pre, again}
+	for h := 2; h <= 2+UndoBlocks; h++ {
+		a, err := ix.connect(madeUpHeader(h, &prev), txs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h == 2 && (a.records[0] == "" || a.records[1] != "") {
+			t.Errorf("two preorders with one hash in a block: %q", a.records)
+		}
+		undo := 0
+		for k := range dump(t, ix) {
+			if k[0] == keyUndo {
+				undo++
+			}
+		}
+		if want := 1; h < 2+UndoBlocks && undo != want || h == 2+UndoBlocks && undo != 0 {
+			t.Fatalf("height %d: %d undo records", h, undo)
+		}
+		txs = nil
+	}
+	if _, err := ix.disconnect(); err != nil {
+		t.Error(err)
+	}
+	if ix.canUndo(1) || !ix.canUndo(2) {
+		t.Error("canUndo is wrong")
+	}
+}
+
 // TestEmptyMemFile opens an index after what a kill can leave behind.
 func TestEmptyMemFile(t *testing.T) {
 	dir := t.TempDir()

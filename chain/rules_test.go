@@ -63,6 +63,18 @@ func TestRules(t *testing.T) {
 		{"registration before preorder in one block", "", func(c *chaintest.Chain) {
 			c.MineBlock(c.RegisterTx("a.id", alice), c.PreorderTx("a.id", alice))
 		}},
+		{"a copy of the preorder, later", alice.Address, func(c *chaintest.Chain) {
+			c.MineBlock(c.PreorderTx("a.id", alice))
+			hash := ops.HashName("a.id", alice.Script, alice.Address)
+			c.MineBlock(c.Tx(bob, ops.NamePreorder{Hash: hash, Consensus: c.Consensus()}, chaintest.Payment{Fee: 100}))
+			c.MineBlock(c.RegisterTx("a.id", alice))
+		}},
+		{"a copy of the preorder, earlier", "", func(c *chaintest.Chain) {
+			hash := ops.HashName("a.id", alice.Script, alice.Address)
+			c.MineBlock(c.Tx(bob, ops.NamePreorder{Hash: hash, Consensus: c.Consensus()}, chaintest.Payment{Fee: 100}))
+			c.MineBlock(c.PreorderTx("a.id", alice))
+			c.MineBlock(c.RegisterTx("a.id", alice))
+		}},
 		{"no fee", "", func(c *chaintest.Chain) {
 			hash := ops.HashName("a.id", alice.Script, alice.Address)
 			c.MineBlock(c.Tx(alice, ops.NamePreorder{Hash: hash, Consensus: c.Consensus()}, chaintest.Payment{}))
@@ -206,8 +218,12 @@ func TestExpiry(t *testing.T) {
 	if got := owner(t, c, "a.id"); got != alice.Address {
 		t.Fatalf("at %d it has %q, ready %d", c.Height(), got, ready)
 	}
-	c.MineBlock(c.RenewTx("a.id", bob), c.RenewTx("a.id", alice), c.RenewTx("a.id", alice)) // in the last block that counts
+	first := c.RenewTx("a.id", alice)
+	c.MineBlock(c.RenewTx("a.id", bob), first, c.RenewTx("a.id", alice)) // in the last block that counts
 	rec, _ := c.Index().Lookup("a.id")
+	if rec.Txid != first.TxHash() {
+		t.Errorf("the renewal that counts is %v", rec.Txid)
+	}
 	if rec.LastRenewed != c.Height() || rec.Op != "::" || rec.Expires != c.Height()+21 || rec.Expired {
 		t.Fatalf("renewed: %+v at %d", rec, c.Height())
 	}
@@ -215,9 +231,9 @@ func TestExpiry(t *testing.T) {
 	if got := owner(t, c, "a.id"); got != alice.Address {
 		t.Fatalf("it ends at %d, too early", c.Height())
 	}
-	c.Mine(1)
+	c.MineBlock(c.RevokeTx("a.id", alice)) // in the block in which it expires
 	rec, err := c.Index().Lookup("a.id")
-	if err != nil || !rec.Expired || rec.Expires != c.Height() || c.Index().HasValue([20]byte{1}) {
+	if err != nil || !rec.Expired || rec.Revoked || rec.Expires != c.Height() || c.Index().HasValue([20]byte{1}) {
 		t.Fatalf("expired: %+v, %v at %d", rec, err, c.Height())
 	}
 	c.MineBlock(c.RenewTx("a.id", alice)) // too late
@@ -303,6 +319,47 @@ func TestNamespaceRules(t *testing.T) {
 				t.Errorf("got %+v", ns)
 			}
 		})
+	}
+}
+
+// TestPreorderBeforeReady registers a name that was preordered too early.
+func TestPreorderBeforeReady(t *testing.T) {
+	c := chaintest.New(t, firstBlock)
+	hash := ops.HashName("id", alice.Script, alice.Address)
+	c.MineBlock(c.Tx(alice, ops.NamespacePreorder{Hash: hash, Consensus: c.Consensus()}, chaintest.Payment{Fee: 40e8}))
+	c.MineBlock(c.Tx(alice, ops.NamespaceReveal{ID: "id", Version: 1, Lifetime: 100, NonAlpha: 1, NoVowel: 1}, chaintest.Payment{}))
+	c.MineBlock(c.PreorderTx("a.id", bob))
+	c.MineBlock(c.PreorderTx("b.id", bob), c.Tx(alice, ops.NamespaceReady{ID: "id"}, chaintest.Payment{}))
+	c.MineBlock(c.RegisterTx("a.id", bob), c.RegisterTx("b.id", bob))
+	if a, b := owner(t, c, "a.id"), owner(t, c, "b.id"); a != "" || b != bob.Address {
+		t.Errorf("owners %q and %q", a, b)
+	}
+}
+
+// TestRevealedTwice reveals a namespace twice in the block of its preorders.
+func TestRevealedTwice(t *testing.T) {
+	c := chaintest.New(t, firstBlock)
+	var txs []*wire.MsgTx
+	for _, k := range []chaintest.Key{alice, bob} {
+		hash := ops.HashName("id", k.Script, k.Address)
+		txs = append(txs, c.Tx(k, ops.NamespacePreorder{Hash: hash, Consensus: c.Consensus()}, chaintest.Payment{Fee: 40e8}))
+	}
+	for _, k := range []chaintest.Key{alice, bob} {
+		txs = append(txs, c.Tx(k, ops.NamespaceReveal{ID: "id", Version: 1, NonAlpha: 1, NoVowel: 1}, chaintest.Payment{}))
+	}
+	c.MineBlock(txs...)
+	if ns, err := c.Index().Namespace("id"); err != nil || string(ns.Owner) != string(alice.Script) {
+		t.Errorf("got %+v, %v", ns, err)
+	}
+}
+
+// TestTransferToSelf changes nothing.
+func TestTransferToSelf(t *testing.T) {
+	c := openID(t)
+	c.Register("a.id", alice, [20]byte{1})
+	c.MineBlock(c.TransferTx("a.id", alice, alice, false))
+	if rec, err := c.Index().Lookup("a.id"); err != nil || !rec.HasValue || rec.Op != "+" {
+		t.Errorf("got %+v, %v", rec, err)
 	}
 }
 

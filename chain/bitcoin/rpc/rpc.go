@@ -1,0 +1,317 @@
+// Package rpc is a source of blocks over JSON-RPC, as bitcoind and what speaks its
+// dialect offer it. Nothing that it returns is checked here.
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"satchel/chain/bitcoin"
+)
+
+const (
+	// maxAnswer bounds an answer: a block of 4 MB in hex, and what stands around it.
+	maxAnswer = 9 << 20
+	// batch is how many headers are asked for at once.
+	batch = 500
+	// timeout bounds one request.
+	timeout = 30 * time.Second
+)
+
+// bitcoind's number for "no such block or transaction".
+const codeNotFound = -5
+
+// A Client asks one node. It is safe for concurrent use.
+type Client struct {
+	HTTP           *http.Client
+	URL            string // of the node, without credentials
+	User, Password string // or those of a cookie; empty: none
+}
+
+// New returns a client of the node at url.
+func New(url string) *Client {
+	t := &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		MaxIdleConnsPerHost: 4,
+		IdleConnTimeout:     time.Minute,
+	}
+	return &Client{HTTP: &http.Client{Transport: t}, URL: url}
+}
+
+// An Error is what a node answered instead of a result.
+type Error struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Is makes bitcoind's "not found" os.ErrNotExist.
+func (e *Error) Is(target error) bool { return target == os.ErrNotExist && e.Code == codeNotFound }
+
+type request struct {
+	Version string `json:"jsonrpc"`
+	ID      int    `json:"id"`
+	Method  string `json:"method"`
+	Params  []any  `json:"params"`
+}
+
+type response struct {
+	ID     int             `json:"id"`
+	Result json.RawMessage `json:"result"`
+	Error  *Error          `json:"error"`
+}
+
+// Call sends one request and puts its result into v, if v is not nil.
+func (c *Client) Call(ctx context.Context, v any, method string, params ...any) error {
+	if params == nil {
+		params = []any{}
+	}
+	b, err := c.post(ctx, request{"1.0", 0, method, params})
+	if err != nil {
+		return fmt.Errorf("%s: %w", method, err)
+	}
+	var r response
+	if err := json.Unmarshal(b, &r); err != nil {
+		return fmt.Errorf("%s from %s: %w", method, c.URL, err)
+	}
+	return r.into(v, method)
+}
+
+func (r *response) into(v any, method string) error {
+	if r.Error != nil {
+		return fmt.Errorf("%s: %w", method, r.Error)
+	}
+	if v == nil {
+		return nil
+	}
+	if err := json.Unmarshal(r.Result, v); err != nil {
+		return fmt.Errorf("%s: %w", method, err)
+	}
+	return nil
+}
+
+// batchCall sends one request for each list of parameters; results come in
+// their order.
+func (c *Client) batchCall(ctx context.Context, method string, params [][]any) ([]string, error) {
+	reqs := make([]request, len(params))
+	for i, p := range params {
+		reqs[i] = request{"1.0", i, method, p}
+	}
+	b, err := c.post(ctx, reqs)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", method, err)
+	}
+	var list []response
+	if err := json.Unmarshal(b, &list); err != nil || len(list) != len(reqs) {
+		return nil, fmt.Errorf("%s from %s: not an answer to each of %d requests", method, c.URL, len(reqs))
+	}
+	out := make([]string, len(reqs))
+	for _, r := range list {
+		if r.ID < 0 || r.ID >= len(out) {
+			return nil, fmt.Errorf("%s from %s: answer to nothing", method, c.URL)
+		}
+		if err := r.into(&out[r.ID], method); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (c *Client) post(ctx context.Context, v any) ([]byte, error) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if c.User != "" {
+		req.SetBasicAuth(c.User, c.Password)
+	}
+	resp, err := c.HTTP.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(b) > maxAnswer:
+		return nil, errors.New("answer too long")
+	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
+		return nil, fmt.Errorf("%s refuses the user and password: %w", c.URL, os.ErrPermission)
+	case resp.StatusCode != http.StatusOK && !json.Valid(b):
+		return nil, fmt.Errorf("%s answers %s", c.URL, resp.Status)
+	}
+	return b, nil
+}
+
+// Headers implements bitcoin.Source.
+func (c *Client) Headers(ctx context.Context, locator []chainhash.Hash) ([]wire.BlockHeader, error) {
+	fork, err := c.fork(ctx, locator)
+	if err != nil {
+		return nil, err
+	}
+	var tip int
+	if err := c.Call(ctx, &tip, "getblockcount"); err != nil {
+		return nil, err
+	}
+	tip = min(tip, fork+bitcoin.MaxHeaders)
+	var all []wire.BlockHeader
+	for from := fork + 1; from <= tip; from += batch {
+		list, err := c.headerRange(ctx, from, min(tip, from+batch-1))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+	}
+	return all, nil
+}
+
+// fork returns the height of the first hash of the locator that is on the
+// node's best chain, 0 if none is.
+func (c *Client) fork(ctx context.Context, locator []chainhash.Hash) (int, error) {
+	for _, h := range locator {
+		var v struct {
+			Height        int `json:"height"`
+			Confirmations int `json:"confirmations"`
+		}
+		err := c.Call(ctx, &v, "getblockheader", h.String(), true)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		if v.Confirmations >= 0 && v.Height >= 0 {
+			return v.Height, nil
+		}
+	}
+	return 0, nil
+}
+
+// headerRange returns the headers of the best chain from one height to another. A
+// reorganisation meanwhile shows as headers that don't connect.
+func (c *Client) headerRange(ctx context.Context, from, to int) ([]wire.BlockHeader, error) {
+	var params [][]any
+	for h := from; h <= to; h++ {
+		params = append(params, []any{h})
+	}
+	hashes, err := c.batchCall(ctx, "getblockhash", params)
+	if err != nil {
+		return nil, err
+	}
+	for i, h := range hashes {
+		params[i] = []any{h, false}
+	}
+	raws, err := c.batchCall(ctx, "getblockheader", params)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]wire.BlockHeader, len(raws))
+	for i, s := range raws {
+		b, err := hex.DecodeString(s)
+		if err != nil || len(b) != wire.MaxBlockHeaderPayload {
+			return nil, fmt.Errorf("getblockheader from %s: not a header", c.URL)
+		}
+		if err := list[i].Deserialize(bytes.NewReader(b)); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// Block implements bitcoin.Source.
+func (c *Client) Block(ctx context.Context, hash chainhash.Hash) ([]byte, error) {
+	return c.hexCall(ctx, "getblock", hash.String(), 0)
+}
+
+// PrevTx implements bitcoin.PrevTxer.
+func (c *Client) PrevTx(ctx context.Context, txid chainhash.Hash) ([]byte, error) {
+	return c.hexCall(ctx, "getrawtransaction", txid.String(), false)
+}
+
+func (c *Client) hexCall(ctx context.Context, method string, params ...any) ([]byte, error) {
+	var s string
+	if err := c.Call(ctx, &s, method, params...); err != nil {
+		return nil, err
+	}
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		return nil, fmt.Errorf("%s from %s: %w", method, c.URL, err)
+	}
+	return b, nil
+}
+
+// Broadcast implements bitcoin.Broadcaster.
+func (c *Client) Broadcast(ctx context.Context, tx []byte) (chainhash.Hash, error) {
+	var s string
+	if err := c.Call(ctx, &s, "sendrawtransaction", hex.EncodeToString(tx)); err != nil {
+		return chainhash.Hash{}, err
+	}
+	h, err := chainhash.NewHashFromStr(s)
+	if err != nil {
+		return chainhash.Hash{}, fmt.Errorf("sendrawtransaction from %s: %w", c.URL, err)
+	}
+	return *h, nil
+}
+
+// Unspent implements bitcoin.Unspenter.
+func (c *Client) Unspent(ctx context.Context, script []byte) ([]bitcoin.Output, error) {
+	var v struct {
+		Unspents []struct {
+			Txid   string      `json:"txid"`
+			Vout   uint32      `json:"vout"`
+			Amount json.Number `json:"amount"`
+			Height int         `json:"height"`
+		} `json:"unspents"`
+	}
+	if err := c.Call(ctx, &v, "scantxoutset", "start", []string{"raw(" + hex.EncodeToString(script) + ")"}); err != nil {
+		return nil, err
+	}
+	var list []bitcoin.Output
+	for _, u := range v.Unspents {
+		h, err := chainhash.NewHashFromStr(u.Txid)
+		if err != nil {
+			return nil, fmt.Errorf("scantxoutset from %s: %w", c.URL, err)
+		}
+		sat, err := satoshi(u.Amount)
+		if err != nil {
+			return nil, fmt.Errorf("scantxoutset from %s: %w", c.URL, err)
+		}
+		list = append(list, bitcoin.Output{OutPoint: wire.OutPoint{Hash: *h, Index: u.Vout}, Value: sat, Script: script, Height: u.Height})
+	}
+	return list, nil
+}
+
+// satoshi reads an amount of bitcoin without going through a float.
+func satoshi(n json.Number) (int64, error) {
+	r, ok := new(big.Rat).SetString(n.String())
+	if !ok || len(n) > 30 {
+		return 0, fmt.Errorf("amount %q", n)
+	}
+	r.Mul(r, big.NewRat(1e8, 1))
+	if !r.IsInt() || !r.Num().IsInt64() || r.Sign() < 0 || r.Num().Int64() > 21e14 {
+		return 0, fmt.Errorf("amount %q", n)
+	}
+	return r.Num().Int64(), nil
+}

@@ -90,15 +90,14 @@ func (d *Drive) checkChain(ctx context.Context, c *contact) error {
 		}
 	}
 	facts, zone, ferr := profile.FactsOf(d.net, rec, c.raw)
-	if ferr != nil {
-		return ferr
-	}
 	verdict, cerr := d.pins.Check(c.name, facts)
 	switch {
 	case errors.Is(cerr, profile.ErrChanged):
 		return cerr // before anything that the new owner may lack
 	case err != nil:
 		return err
+	case ferr != nil:
+		return ferr
 	case cerr != nil:
 		return cerr
 	}

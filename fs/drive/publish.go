@@ -234,10 +234,7 @@ func (d *Drive) signProfile(draft profile.Draft, old *profile.Signed[profile.Pro
 	if err != nil {
 		return err
 	}
-	if err := d.outbox.Put(signed, nil, nil); err != nil {
-		return err
-	}
-	return d.pins.Advance(time.Now(), signed)
+	return d.outbox.Put(signed, nil, d.pins.Within(time.Now(), signed))
 }
 
 // Zonefile returns the zone file that should be on the chain for this name.

@@ -133,11 +133,14 @@ func (f *Follower) Sync(ctx context.Context) error {
 	}
 	defer func() { f.turn <- struct{}{} }()
 	err := f.round(ctx)
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if errors.Is(err, context.Canceled) {
+		return err // says nothing about the source
+	}
 	f.status.Err = err
 	if err == nil {
 		f.status.Time = time.Now()
@@ -164,7 +167,8 @@ func (f *Follower) Changed() <-chan struct{} {
 }
 
 // Subscribe has fn called after each move of the index until cancel is called.
-// Calls come one at a time, from the follower, which waits for them.
+// Calls come one at a time, from the follower, which waits for them: fn must not
+// call Sync.
 func (f *Follower) Subscribe(fn func(Change)) (cancel func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -273,7 +277,7 @@ func (f *Follower) fetchHeaders(ctx context.Context) error {
 	locator, tip := f.headers.Locator(), chainhash.Hash{}
 	defer f.showBest()
 	for range maxRounds {
-		hs, err := f.src.Headers(ctx, locator)
+		hs, err := f.askHeaders(ctx, locator)
 		if err != nil {
 			return fmt.Errorf("headers: %w", err)
 		}
@@ -290,6 +294,15 @@ func (f *Follower) fetchHeaders(ctx context.Context) error {
 		locator = f.headers.LocatorFrom(tip)
 	}
 	return fmt.Errorf("%w: they don't end", bitcoin.ErrBadHeader)
+}
+
+// askTime is how long a source may take to answer.
+const askTime = time.Minute
+
+func (f *Follower) askHeaders(ctx context.Context, locator []chainhash.Hash) ([]wire.BlockHeader, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	return f.src.Headers(ctx, locator)
 }
 
 func (f *Follower) showBest() {

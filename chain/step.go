@@ -55,7 +55,7 @@ func (f *Follower) fetch(ctx context.Context, height int) (*fetched, error) {
 	if !ok {
 		return nil, fmt.Errorf("block %d: no header", height)
 	}
-	raw, err := f.src.Block(ctx, h.Hash)
+	raw, err := f.askBlock(ctx, h)
 	if err != nil {
 		return nil, fmt.Errorf("block %d: %w", height, err)
 	}
@@ -68,6 +68,12 @@ func (f *Follower) fetch(ctx context.Context, height int) (*fetched, error) {
 		return nil, fmt.Errorf("block %d: %w", height, err)
 	}
 	return &fetched{h, txs}, nil
+}
+
+func (f *Follower) askBlock(ctx context.Context, h bitcoin.Header) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	return f.src.Block(ctx, h.Hash)
 }
 
 // operations returns the operations in a block with their senders.
@@ -95,6 +101,8 @@ func (f *Follower) spent(ctx context.Context, b *bitcoin.Block, op wire.OutPoint
 	if raw, ok := b.Tx(op.Hash); ok {
 		return bitcoin.OutputOf(raw, op)
 	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
 	out, err := bitcoin.Spent(ctx, f.prev, op)
 	if errors.Is(err, bitcoin.ErrBadTx) {
 		err = fmt.Errorf("the source of blocks is broken or lies: %w", err)

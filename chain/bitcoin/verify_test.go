@@ -134,6 +134,24 @@ func txOf64Bytes() *wire.MsgTx {
 	return tx
 }
 
+// BenchmarkVerify walks and checks a block of 2,000 transactions.
+func BenchmarkVerify(bm *testing.B) {
+	b := sampleBlock()
+	for i := range 2000 {
+		tx := b.Transactions[2].Copy()
+		tx.LockTime = uint32(i + 1)
+		b.Transactions = append(b.Transactions, tx)
+	}
+	seal(b)
+	h, raw := headerOf(b), rawBlock(b)
+	bm.SetBytes(int64(len(raw)))
+	for bm.Loop() {
+		if _, err := Verify(h, raw); err != nil {
+			bm.Fatal(err)
+		}
+	}
+}
+
 // sourceOf hands out one transaction whatever is asked for.
 type sourceOf []byte
 

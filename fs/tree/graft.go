@@ -1,0 +1,132 @@
+package tree
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+)
+
+// A Subtree is a copy of what a name shows and all below it, to be put into
+// another volume.
+type Subtree struct {
+	info   Info
+	below  []*Subtree
+	owners map[string]struct{} // at the top only
+}
+
+// Owners returns the names in whose packs the content is.
+func (s *Subtree) Owners() []string { return slices.Sorted(maps.Keys(s.owners)) }
+
+// Export returns a copy of what a directory shows under a name.
+func (t *Tree) Export(dir Identity, name string) (*Subtree, error) {
+	g, err := t.dir(dir)
+	if err != nil {
+		return nil, err
+	}
+	i := t.look(g, name)
+	if i == nil {
+		return nil, os.ErrNotExist
+	}
+	if err := t.loadAll(i); err != nil {
+		return nil, err
+	}
+	owners := make(map[string]struct{})
+	var miss missing
+	s := t.export(i, owners, &miss)
+	if err := miss.err(); err != nil {
+		return nil, err
+	}
+	s.owners = owners
+	return s, nil
+}
+
+func (t *Tree) export(i *item, owners map[string]struct{}, miss *missing) *Subtree {
+	s := &Subtree{info: t.info(i)}
+	if i.dir {
+		for _, c := range t.list(t.group(i.members[0].n)) {
+			s.below = append(s.below, t.export(c, owners, miss))
+		}
+		return s
+	}
+	miss.add(s.info.Content.EachRef(t.ld, func(r Ref) error {
+		owners[r.Owner] = struct{}{}
+		return nil
+	}))
+	return s
+}
+
+// Graft puts a subtree under name into a directory. Everything in it gets a new
+// identity, from newID, and new dots: those of another volume could be taken
+// for removed here. Content keeps its refs.
+func (t *Tree) Graft(dir Identity, name string, s *Subtree, newID func(old Identity) Identity, now int64) (Info, error) {
+	g, err := t.dir(dir)
+	if err != nil {
+		return Info{}, err
+	}
+	if err := checkName(name); err != nil {
+		return Info{}, err
+	}
+	if t.look(g, name) != nil {
+		return Info{}, fmt.Errorf("%q: %w", name, os.ErrExist)
+	}
+	if t.depth(g[0])+s.height() > maxDepth {
+		return Info{}, errDeep
+	}
+	n := t.graft(g[0], name, s, newID, now)
+	t.change(g[0], now)
+	return t.info(t.at(n, t.pending())), nil
+}
+
+func (s *Subtree) height() (h int) {
+	for _, c := range s.below {
+		h = max(h, c.height())
+	}
+	return h + 1
+}
+
+func (t *Tree) graft(dir *node, name string, s *Subtree, newID func(old Identity) Identity, now int64) *node {
+	i := &s.info
+	a := Attr{i.Mode, i.UID, i.GID, i.Atime, now, i.Btime, maps.Clone(i.Xattrs)}
+	n := t.make(dir, name, newID(i.ID), i.Kind, a, i.Content, i.Mtime)
+	for _, c := range s.below {
+		t.graft(n, c.info.Name, c, newID, now)
+	}
+	return n
+}
+
+// Evict drops what can be loaded again: directories in which nothing was
+// changed and of which keep, for none of what stands there, says that somebody
+// may be looking at it.
+func (t *Tree) Evict(keep func(Identity) bool) {
+	if t.root.sub.loaded {
+		t.evict(t.root, keep)
+	}
+}
+
+// evict evicts what it can below d and tells whether d is not loaded any more.
+func (t *Tree) evict(d *node, keep func(Identity) bool) bool {
+	f := d.sub
+	all := !f.dirty && !f.top.IsZero()
+	for _, nodes := range f.names {
+		for _, n := range nodes {
+			if n.isDir() && n.sub.loaded && len(n.sub.pages) > 0 && !t.evict(n, keep) {
+				all = false
+			}
+			all = all && !keep(n.id)
+		}
+	}
+	if !all || keep(d.id) {
+		return false
+	}
+	for name, nodes := range f.names {
+		for _, n := range nodes {
+			delete(t.nodes, n.id)
+			t.parents[n.id] = d.id
+		}
+		t.setName(f, name, nil)
+	}
+	*f = folder{top: f.top, digest: f.digest, lately: f.lately}
+	t.gen++
+	return true
+}

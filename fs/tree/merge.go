@@ -1,0 +1,381 @@
+package tree
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"satchel/crypto"
+)
+
+// ErrVector reports a head that claims what can't be: more of this writer's own
+// commits than there are, or other heads under the same numbers.
+var ErrVector = errors.New("impossible claim about what was merged")
+
+// Join merges another writer's head, which the caller has verified, into the
+// tree; pending changes stay pending. It returns what the view shows
+// differently, of what was in memory. After an error nothing has changed.
+func (t *Tree) Join(h Head, ld Loader) ([]Change, error) {
+	vec := h.Vector.clone()
+	vec.merge(Vector{h.Writer: {h.Name, h.Seq, h.Hash}})
+	if err := t.checkVector(vec); err != nil {
+		return nil, err
+	}
+	if t.vec.CoversAll(vec) {
+		t.vec.merge(vec)
+		return nil, nil
+	}
+	forward := !t.changed && len(t.pend) == 0 && vec.CoversAll(t.vec)
+	if forward && !t.root.sub.loaded || len(t.vec) == 0 && !t.changed {
+		t.replace(h, vec, ld)
+		return nil, nil
+	}
+	w := t.newWalk(h, ld, forward)
+	if err := w.run(); err != nil {
+		return nil, fmt.Errorf("head %d of %s: %w", h.Seq, h.Name, err)
+	}
+	m := &merge{w: w, t: t, vec: vec, result: make(map[Identity]*entry), at: make(map[Identity][]place)}
+	if err := m.plan(); err != nil {
+		return nil, fmt.Errorf("head %d of %s: %w", h.Seq, h.Name, err)
+	}
+	changes := m.apply()
+	t.vec.merge(vec)
+	t.memo = nil
+	t.reuse()
+	return changes, nil
+}
+
+// checkVector returns why vec can't be.
+func (t *Tree) checkVector(vec Vector) error {
+	if mine, claim := t.vec[t.self].Seq, vec[t.self].Seq; claim > mine {
+		return fmt.Errorf("%w: commit %d of this writer, of which %d is the last", ErrVector, claim, mine)
+	}
+	for id, e := range vec {
+		old := t.vec[id]
+		if e.Seq == 0 || e.Seq > maxSeq {
+			return fmt.Errorf("%w: head %d of %s", ErrVector, e.Seq, e.Name)
+		}
+		if e.Seq == old.Seq && e.Head != old.Head && e.Head != (crypto.Hash{}) && old.Head != (crypto.Hash{}) {
+			return fmt.Errorf("%w: two heads %d of %s", ErrVector, e.Seq, e.Name)
+		}
+	}
+	return nil
+}
+
+// replace takes over a head's tree when nothing of the old one was looked at.
+func (t *Tree) replace(h Head, vec Vector, ld Loader) {
+	old := t.parents
+	t.clear()
+	t.parents = old
+	t.ld, t.ref, t.digest = ld, h.Root, h.Digest
+	t.root.sub.loaded = false
+	t.vec.merge(vec)
+	t.gen++
+}
+
+// A merge makes of what a walk gathered the state in which both are joined.
+type merge struct {
+	w      *walk
+	t      *Tree
+	vec    Vector
+	result map[Identity]*entry  // of all that was gathered; nil is gone
+	at     map[Identity][]place // where it stands
+	odd    []Contradiction
+}
+
+func (m *merge) get(id Identity) *entry {
+	if e, ok := m.result[id]; ok {
+		return e
+	}
+	return m.t.get(id)
+}
+
+// plan finds out what becomes of all that was gathered, and changes nothing.
+func (m *merge) plan() error {
+	for id := range m.w.ours {
+		m.join(id)
+	}
+	for id := range m.w.theirs {
+		m.join(id)
+	}
+	for id, e := range m.result {
+		n := m.t.nodes[id]
+		switch {
+		case id == Root && e == nil:
+			m.result[id] = &entry{}
+		case n != nil && e != nil && n.isDir() != (e.kind() == Dir):
+			return badf("identity %v is a directory and a file", id)
+		case n != nil && n.isDir() && e == nil && m.w.theirs[id] != nil:
+			return badf("directory %v is gone by what each side says of the other", id)
+		}
+	}
+	if m.w.forward {
+		m.placeThere()
+	} else {
+		m.place()
+	}
+	return m.check()
+}
+
+// join joins one identity.
+func (m *merge) join(id Identity) {
+	if _, done := m.result[id]; done {
+		return
+	}
+	var a, b *entry
+	if n := m.t.nodes[id]; n != nil {
+		a = n.e
+	}
+	if x := m.w.theirs[id]; x != nil {
+		b = x.e
+	}
+	if m.w.forward {
+		if a != nil && b != nil && a.equal(b) {
+			b = a
+		}
+		m.result[id] = b
+		return
+	}
+	m.result[id] = joinEntry(a, b, seen{m.t.vec, m.t.self}, seen{m.vec, m.w.h.Writer}, func(id Identity, d Dot) {
+		m.odd = append(m.odd, Contradiction{id, d})
+	})
+}
+
+// placeThere puts everything where the other head has it.
+func (m *merge) placeThere() {
+	for id, x := range m.w.theirs {
+		if id != Root {
+			p, _ := x.e.standsIn(x.dir)
+			p.dir = x.dir
+			m.at[id] = []place{p}
+		}
+	}
+}
+
+// place puts everything where the view shows it. A ring that the join made may
+// be broken at a directory that nobody changed.
+func (m *merge) place() {
+	get := lookup(m.get)
+	var dirs []Identity
+	for id, e := range m.result {
+		if id != Root && e != nil && e.kind() == Dir {
+			dirs = append(dirs, id)
+		}
+	}
+	rings := get.rings(dirs)
+	for id := range rings {
+		if _, ok := m.result[id]; !ok {
+			m.result[id] = m.t.nodes[id].e
+		}
+	}
+	for id, e := range m.result {
+		if id != Root && e != nil {
+			m.at[id] = get.standing(e, rings[id], m.t.links)
+		}
+	}
+}
+
+// check tells whether the result can be: what something is put into must be in
+// memory, and no page may grow too large.
+func (m *merge) check() error {
+	var miss missing
+	type key struct {
+		dir  Identity
+		name string
+	}
+	weight := make(map[key]int)
+	for id, places := range m.at {
+		for _, p := range places {
+			if d := m.t.nodes[p.dir]; d != nil && d.isDir() && !d.sub.loaded && m.w.dirs[p.dir] == nil {
+				miss.add(m.t.load(d))
+			}
+			weight[key{p.dir, p.name}] += m.result[id].weigh()
+		}
+	}
+	for k, w := range weight {
+		if w > maxGroup {
+			return fmt.Errorf("%q: %w", k.name, errFull)
+		}
+	}
+	return miss.err()
+}
+
+// apply makes the tree what plan found.
+func (m *merge) apply() []Change {
+	t := m.t
+	spots := m.touched()
+	before := t.snapshot(spots)
+	for id, e := range m.result {
+		if n := t.nodes[id]; n == nil && e != nil {
+			n = &node{id: id, e: e}
+			if e.kind() == Dir {
+				n.sub = newFolder()
+			}
+			t.nodes[id] = n
+			delete(t.parents, id)
+		}
+	}
+	for id := range m.result {
+		m.takeOver(id)
+	}
+	for id, e := range m.result {
+		if n := t.nodes[id]; n != nil && e == nil {
+			t.remove(n)
+		}
+	}
+	for id, e := range m.result {
+		n := t.nodes[id]
+		if n == nil {
+			continue
+		}
+		if n.e != e {
+			t.set(n, e)
+			if !e.pending() {
+				delete(t.pend, n)
+			}
+		}
+		m.stand(n)
+	}
+	t.odd = append(t.odd, m.odd...)
+	return diff(before, t.snapshot(spots))
+}
+
+// takeOver prepares the folder of a directory: what of their pages is stored,
+// and, of one that was not read, where its pages are.
+func (m *merge) takeOver(id Identity) {
+	n, x, p := m.t.nodes[id], m.w.theirs[id], m.w.dirs[id]
+	if n == nil || !n.isDir() || x == nil || m.result[id] == nil {
+		return
+	}
+	f := n.sub
+	fresh := n.parent() == nil && id != Root
+	switch {
+	case p != nil && p.there:
+		if !f.loaded { // only forward: all of it was read
+			*f = *newFolder()
+		}
+		maps.Copy(f.known, p.known)
+	case fresh || !f.loaded && m.w.forward:
+		*f = folder{top: x.top, digest: x.digest}
+		if x.top.IsZero() {
+			*f = *newFolder()
+		}
+		if n.page != nil {
+			n.page.dirty = true
+			n.parent().mark()
+		}
+	}
+	if id == Root {
+		f.known[m.w.h.Digest] = m.w.h.Root
+	}
+}
+
+// stand puts n where it belongs, if it isn't there.
+func (m *merge) stand(n *node) {
+	var spots []spot
+	for _, p := range m.at[n.id] {
+		spots = append(spots, spot{m.t.nodes[p.dir], p.name, p.link})
+	}
+	if n != m.t.root && !slices.Equal(spots, n.spots) {
+		m.t.stand(n, spots)
+	}
+}
+
+// A nameKey is a name in a directory.
+type nameKey struct {
+	dir  Identity
+	name string
+}
+
+// touched returns the names at which the view may change.
+func (m *merge) touched() map[nameKey]bool {
+	keys := make(map[nameKey]bool)
+	for id, e := range m.result {
+		n := m.t.nodes[id]
+		moved := n == nil || len(n.spots) != len(m.at[id])
+		if !moved {
+			for i, p := range m.at[id] {
+				s := n.spots[i]
+				moved = moved || s.dir.id != p.dir || s.name != p.name
+			}
+		}
+		if !moved && n.e == e {
+			continue
+		}
+		if n != nil {
+			for _, s := range n.spots {
+				keys[nameKey{s.dir.id, s.name}] = true
+			}
+		}
+		for _, p := range m.at[id] {
+			keys[nameKey{p.dir, p.name}] = true
+		}
+		if id == Root {
+			keys[nameKey{}] = true
+		}
+	}
+	return keys
+}
+
+// snapshot returns what the view shows at the given names, and all conflict
+// copies beside them.
+func (t *Tree) snapshot(keys map[nameKey]bool) map[Identity]Info {
+	out := make(map[Identity]Info)
+	done := make(map[*node]bool)
+	for k := range keys {
+		d := t.nodes[k.dir]
+		if d == nil || !d.isDir() {
+			continue
+		}
+		if k == (nameKey{}) {
+			out[Root] = t.info(t.at(t.root, Dot{}))
+			continue
+		}
+		g := t.group(d)
+		if i := t.look(g, k.name); i != nil {
+			out[i.members[0].id()] = t.info(i)
+		}
+		if done[g[0]] || len(g) == 1 && len(d.sub.odd) == 0 {
+			continue
+		}
+		done[g[0]] = true
+		for _, i := range t.viewOf(g).items {
+			out[i.members[0].id()] = t.info(i)
+		}
+	}
+	return out
+}
+
+// diff returns what differs between two snapshots.
+func diff(before, after map[Identity]Info) (out []Change) {
+	for id, old := range before {
+		now, ok := after[id]
+		switch {
+		case !ok:
+			out = append(out, Change{ID: id, Old: &old})
+		case !old.same(&now):
+			out = append(out, Change{ID: id, Old: &old, New: &now})
+		}
+	}
+	for id, now := range after {
+		if _, ok := before[id]; !ok {
+			out = append(out, Change{ID: id, New: &now})
+		}
+	}
+	slices.SortFunc(out, func(a, b Change) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return out
+}
+
+// same tells whether i and j look the same to who looks at a file.
+func (i *Info) same(j *Info) bool {
+	return i.ID == j.ID && i.Dir == j.Dir && i.Name == j.Name && i.Kind == j.Kind && i.Mode == j.Mode &&
+		i.UID == j.UID && i.GID == j.GID && i.Atime == j.Atime && i.Ctime == j.Ctime && i.Btime == j.Btime &&
+		i.Mtime == j.Mtime && i.Size == j.Size && i.DataDot == j.DataDot && i.Conflict == j.Conflict &&
+		maps.EqualFunc(i.Xattrs, j.Xattrs, bytes.Equal)
+}
+
+// maxGroup bounds the weight of what stands under one name, so that its page
+// stays below the node limit.
+const maxGroup = 768 << 10

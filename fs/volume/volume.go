@@ -116,7 +116,7 @@ func Open(ctx context.Context, last Last, o Options) (*Volume, error) {
 		cache: newNodeCache(64 << 20),
 	}
 	if last.Seq == 0 {
-		v.tree = tree.New(o.Self, o.Name)
+		v.tree = tree.New(o.Self, o.Name, v.cache.load)
 		return v, nil
 	}
 	// A head covers its own dot.

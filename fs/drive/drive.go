@@ -105,7 +105,7 @@ type Drive struct {
 	statusMu sync.Mutex
 	faults   map[string]Fault // by provider URL
 	upErr    error
-	synced   bool // the own heads were read since the start
+	checked  map[string]bool // volumes, by key, of which the own head was read since the start
 
 	polls   sync.Mutex // one round of polling at a time
 	uploads sync.Mutex // one upload round at a time
@@ -136,6 +136,7 @@ func Open(ctx context.Context, o Options) (*Drive, error) {
 		opening:  make(map[string]chan struct{}),
 		contacts: make(map[chain.Name]*contact),
 		faults:   make(map[string]Fault),
+		checked:  make(map[string]bool),
 		kick:     make(chan struct{}, 1),
 	}
 	var err error

@@ -2,6 +2,7 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sort"
@@ -283,7 +284,7 @@ func (n *Node) Create(ctx context.Context, name string, o CreateOptions) (*Node,
 		content = rdevBytes(o.Rdev)
 	}
 	c, err := n.in.Create(ctx, name, volume.New{Kind: kind, Mode: mode, UID: o.UID, GID: o.GID, Content: content})
-	if os.IsExist(err) && kind == tree.File && !o.Exclusive {
+	if errors.Is(err, os.ErrExist) && kind == tree.File && !o.Exclusive {
 		c, err = n.in.Lookup(ctx, name)
 	}
 	if err != nil {

@@ -256,13 +256,13 @@ func (d *Drive) newHead(ctx context.Context, v *openVolume, n chain.Name, dev cr
 			if merged >= pin.Seq {
 				return nil, nil
 			}
-			return d.openHead(v, n, dev, p, pin.At(), pin.Raw, nil)
+			return d.openHead(v.of, n, dev, p, pin.At(), pin.Raw, nil)
 		}
 		if word == profile.Silent && !(force && i < 2) {
 			continue
 		}
 		a := ask(d, ctx, set, profile.HeadKey(at.Locator), func(raw []byte) (*profile.Signed[profile.Head], error) {
-			return d.openHead(v, n, dev, p, at.Locator, raw, pin)
+			return d.openHead(v.of, n, dev, p, at.Locator, raw, pin)
 		})
 		switch {
 		case a.best != nil && a.best.Header.Seq > merged:
@@ -274,43 +274,47 @@ func (d *Drive) newHead(ctx context.Context, v *openVolume, n chain.Name, dev cr
 		}
 	}
 	if pin != nil && merged < pin.Seq {
-		return d.openHead(v, n, dev, p, pin.At(), pin.Raw, nil)
+		return d.openHead(v.of, n, dev, p, pin.At(), pin.Raw, nil)
 	}
 	return nil, nil
 }
 
-// checkOwn reads this device's own heads: one that is newer than its record, or
-// differs from it, means that this state was restored from a backup or copied
-// to a second machine. Then nothing more is signed under this id.
+// checkOwn reads this device's own heads of all open volumes.
 func (d *Drive) checkOwn(ctx context.Context) error {
-	own, err := d.ownProfile()
-	if err != nil {
-		return nil // nothing was ever put
-	}
 	var errs []error
 	for _, v := range d.openVolumes() {
-		if v.ReadOnly() {
-			continue
+		out, err := d.outbox.Newest(crypto.KindHead, d.self, v.of.Key())
+		if err == nil && out != nil {
+			err = d.checkOwnHead(ctx, out)
 		}
-		f, err := d.finder(v.of)
-		if err != nil {
-			return err
-		}
-		at, err := f.Write(v.of, d.self)
-		if err != nil {
-			continue // no profile of the other side yet
-		}
-		a := ask(d, ctx, d.own, profile.HeadKey(at.Locator), func(raw []byte) (*profile.Signed[profile.Head], error) {
-			return d.openHead(v, d.opt.Name, d.self, own.Body, at.Locator, raw, nil)
-		})
-		if a.best == nil {
-			if a.valid == 0 {
-				errs = append(errs, notMissing(a.why()))
-			}
-			continue
-		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// checkOwnHead reads what the providers hold where the given head of this very
+// device belongs. One that is newer than its record, or differs from it, means
+// that this state was restored from a backup or copied to a second machine. Then
+// nothing more is signed under this id.
+func (d *Drive) checkOwnHead(ctx context.Context, out *profile.Outgoing) error {
+	of, err := profile.ParseKey(out.Volume)
+	if err != nil {
+		return err
+	}
+	own, err := d.ownProfile()
+	if err != nil {
+		return err
+	}
+	at := crypto.Locator(out.Header.Locator)
+	a := ask(d, ctx, d.own, profile.HeadKey(at), func(raw []byte) (*profile.Signed[profile.Head], error) {
+		return d.openHead(of, d.opt.Name, d.self, own.Body, at, raw, nil)
+	})
+	if a.best == nil && a.valid == 0 {
+		return notMissing(a.why())
+	}
+	if a.best != nil {
 		if err := d.outbox.CheckOwn(a.best); err != nil {
-			err = fmt.Errorf("%s: %w", v.Label(), err)
+			err = fmt.Errorf("%s: %w", of.Folder(d.opt.Name), err)
 			d.mu.Lock()
 			d.ownErr = err
 			d.mu.Unlock()
@@ -318,11 +322,8 @@ func (d *Drive) checkOwn(ctx context.Context) error {
 			return err
 		}
 	}
-	if len(errs) > 0 {
-		return errors.Join(errs...)
-	}
 	d.statusMu.Lock()
-	d.synced = true
+	d.checked[out.Volume] = true
 	d.statusMu.Unlock()
 	return nil
 }

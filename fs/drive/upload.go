@@ -73,15 +73,6 @@ func (d *Drive) uploadRound(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.statusMu.Lock()
-	synced := d.synced
-	d.statusMu.Unlock()
-	if !synced {
-		// Before the first put after a start the own heads are read.
-		if err := d.checkOwn(ctx); err != nil {
-			return err
-		}
-	}
 	// Profiles first: nobody can verify anything without them.
 	errs := []error{d.sendEnvelopes(ctx, crypto.KindProfile), d.uploadPacks(ctx), d.sendEnvelopes(ctx, crypto.KindHead)}
 	if lines, err := d.lines(); err != nil {
@@ -252,6 +243,13 @@ func (d *Drive) sendEnvelopes(ctx context.Context, k crypto.Kind) error {
 	var errs []error
 	for _, l := range order {
 		p := newest[l]
+		// Before its first put after a start a volume's own head is read.
+		if k == crypto.KindHead && !d.ownChecked(p.Volume) {
+			if err := d.checkOwnHead(ctx, &p.Outgoing); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+		}
 		to := make(map[string]bool)
 		for _, u := range p.Missing {
 			to[u] = k != crypto.KindPulse || !behind[u]
@@ -259,6 +257,12 @@ func (d *Drive) sendEnvelopes(ctx context.Context, k crypto.Kind) error {
 		errs = append(errs, d.send(ctx, &p.Outgoing, to))
 	}
 	return errors.Join(errs...)
+}
+
+func (d *Drive) ownChecked(volume string) bool {
+	d.statusMu.Lock()
+	defer d.statusMu.Unlock()
+	return d.checked[volume]
 }
 
 // send puts an envelope at some providers.

@@ -275,7 +275,7 @@ func (d *Drive) lastHead(v *openVolume) (volume.Last, error) {
 	if err != nil {
 		return volume.Last{}, err
 	}
-	h, err := d.openHead(v, d.opt.Name, d.self, own.Body, crypto.Locator(out.Header.Locator), out.Raw, nil)
+	h, err := d.openHead(v.of, d.opt.Name, d.self, own.Body, crypto.Locator(out.Header.Locator), out.Raw, nil)
 	if err != nil {
 		return volume.Last{}, fmt.Errorf("own head of %s: %w", v.of.Key(), err)
 	}
@@ -311,7 +311,7 @@ func (d *Drive) mergeKept(ctx context.Context, v *openVolume) error {
 			if pin == nil {
 				continue
 			}
-			h, err := d.openHead(v, n, dev.ID, p.Body, pin.At(), pin.Raw, nil)
+			h, err := d.openHead(v.of, n, dev.ID, p.Body, pin.At(), pin.Raw, nil)
 			if err != nil {
 				errs = append(errs, err)
 				continue
@@ -327,9 +327,9 @@ func (d *Drive) mergeKept(ctx context.Context, v *openVolume) error {
 }
 
 // openHead verifies and opens a copy of a head.
-func (d *Drive) openHead(v *openVolume, n chain.Name, dev crypto.DeviceID, p *profile.Profile, at crypto.Locator, raw []byte, pin *profile.Pin) (*profile.Signed[profile.Head], error) {
+func (d *Drive) openHead(of profile.Volume, n chain.Name, dev crypto.DeviceID, p *profile.Profile, at crypto.Locator, raw []byte, pin *profile.Pin) (*profile.Signed[profile.Head], error) {
 	return profile.OpenHead(raw, profile.HeadOf{
-		Whose: profile.Whose{Network: d.net, Name: n}, Device: dev, Volume: v.of, Locator: at, Authority: p, Pin: pin,
+		Whose: profile.Whose{Network: d.net, Name: n}, Device: dev, Volume: of, Locator: at, Authority: p, Pin: pin,
 	}, d.sealKeys...)
 }
 

@@ -154,10 +154,7 @@ func (v *Volume) freeze(force bool) error {
 	}
 	// Everything that this device knows is older than the head: its seq is one
 	// above the highest.
-	vector := v.tree.Vector()
-	if v.last.Seq > 0 {
-		vector[v.opt.Self] = tree.VectorEntry{Name: v.opt.Name, Seq: v.last.Seq, Head: v.last.Head}
-	}
+	vector := v.vector()
 	seq := uint64(0)
 	for _, e := range vector {
 		seq = max(seq, e.Seq)
@@ -304,6 +301,7 @@ func (v *Volume) publish(ctx context.Context) error {
 	v.packMu.Unlock()
 	v.mu.Lock()
 	v.last = Last{Commit: c, Head: head}
+	v.tree.Published(head)
 	v.unfinished = nil
 	v.mu.Unlock()
 	return nil

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -87,7 +88,7 @@ func move(a *Volume, from *Node, oldName string, b *Volume, to *Node, newName st
 		}
 		b.unlink(old.ID, old)
 		b.touched()
-	} else if isMissing(err) || !os.IsNotExist(err) {
+	} else if isMissing(err) || !errors.Is(err, os.ErrNotExist) {
 		return b, err
 	}
 	ids := make(map[tree.Identity]tree.Identity)

@@ -142,11 +142,21 @@ func (v *Volume) Last() Last {
 	return v.last
 }
 
-// Vector returns what is merged into the tree in memory.
+// Vector returns what is merged into the tree in memory, this device's own last
+// head included.
 func (v *Volume) Vector() tree.Vector {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.tree.Vector()
+	return v.vector()
+}
+
+func (v *Volume) vector() tree.Vector {
+	vec := v.tree.Vector()
+	delete(vec, v.opt.Self)
+	if v.last.Seq > 0 {
+		vec[v.opt.Self] = tree.VectorEntry{Name: v.opt.Name, Seq: v.last.Seq, Head: v.last.Head}
+	}
+	return vec
 }
 
 // Freeze refuses every later change with err; nil allows them again. A name

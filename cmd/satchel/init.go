@@ -15,6 +15,7 @@ import (
 
 	"satchel/chain"
 	"satchel/chain/ops"
+	"satchel/chain/registrar"
 	"satchel/crypto"
 	"satchel/storage"
 )
@@ -255,5 +256,5 @@ func wordLines(words string) string {
 
 // ownerAddress returns the address of an owner key.
 func ownerAddress(key *btcec.PrivateKey) string {
-	return ops.Address(ownerScript(key), &chaincfg.RegressionNetParams)
+	return ops.Address(registrar.ScriptOf(key), &chaincfg.RegressionNetParams)
 }

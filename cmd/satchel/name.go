@@ -8,31 +8,17 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/chaincfg/v2"
-	"github.com/btcsuite/btcd/txscript/v2"
 
 	"satchel/chain"
 	"satchel/chain/ops"
 	"satchel/chain/registrar"
 )
-
-// ownerScript returns the script that an owner key spends: pay to the hash of
-// its compressed public key.
-func ownerScript(key *btcec.PrivateKey) []byte {
-	script, err := txscript.NewScriptBuilder().
-		AddOp(txscript.OP_DUP).AddOp(txscript.OP_HASH160).
-		AddData(address.Hash160(key.PubKey().SerializeCompressed())).
-		AddOp(txscript.OP_EQUALVERIFY).AddOp(txscript.OP_CHECKSIG).Script()
-	if err != nil {
-		return nil // the parts have fixed sizes, so it can't fail
-	}
-	return script
-}
 
 type nameArgs struct {
 	Name string `json:"name"`
@@ -173,7 +159,7 @@ func (e *engine) registrar() *registrar.Registrar {
 		Chain:    e.names.src,
 		Index:    e.names.index,
 		Follower: e.names.follower,
-		Dir:      e.h.data,
+		Dir:      filepath.Join(e.h.data, "registrar"),
 	}
 }
 

@@ -178,10 +178,10 @@ func (t *Tree) Create(dir Identity, name string, n Spec) (Info, error) {
 		return Info{}, err
 	}
 	if t.look(g, name) != nil {
-		return Info{}, fmt.Errorf("%q: %w", name, os.ErrExist)
+		return Info{}, os.ErrExist
 	}
 	if t.nodes[n.ID] != nil || n.ID == Root {
-		return Info{}, fmt.Errorf("identity %v is in use: %w", n.ID, os.ErrExist)
+		return Info{}, os.ErrExist
 	}
 	if t.depth(g[0]) >= maxDepth {
 		return Info{}, errDeep

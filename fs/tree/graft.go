@@ -1,7 +1,6 @@
 package tree
 
 import (
-	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -68,7 +67,7 @@ func (t *Tree) Graft(dir Identity, name string, s *Subtree, newID func(old Ident
 		return Info{}, err
 	}
 	if t.look(g, name) != nil {
-		return Info{}, fmt.Errorf("%q: %w", name, os.ErrExist)
+		return Info{}, os.ErrExist
 	}
 	if t.depth(g[0])+s.height() > maxDepth {
 		return Info{}, errDeep

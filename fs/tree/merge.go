@@ -41,7 +41,6 @@ func (t *Tree) Join(h Head, ld Loader) ([]Change, error) {
 		return nil, fmt.Errorf("head %d of %s: %w", h.Seq, h.Name, err)
 	}
 	changes := m.apply()
-	t.vec.merge(vec)
 	t.memo = nil
 	t.reuse()
 	return changes, nil
@@ -239,6 +238,8 @@ func (m *merge) apply() []Change {
 		m.stand(n)
 	}
 	t.odd = append(t.odd, m.odd...)
+	t.vec.merge(m.vec) // copies are named by it
+	t.gen++
 	return diff(before, t.snapshot(spots))
 }
 

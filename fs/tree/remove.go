@@ -1,7 +1,6 @@
 package tree
 
 import (
-	"fmt"
 	"os"
 	"slices"
 )
@@ -211,7 +210,7 @@ func (t *Tree) checkRename(src, dst *item, to []*node, toName string, noReplace 
 	case dst == nil:
 		return false, nil
 	case noReplace:
-		return false, fmt.Errorf("%q: %w", toName, os.ErrExist)
+		return false, os.ErrExist
 	case slices.ContainsFunc(dst.members, func(m member) bool { return src.has(m.n, m.dot) }):
 		return true, nil
 	case src.dir && !dst.dir:

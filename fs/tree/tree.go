@@ -135,7 +135,7 @@ func (t *Tree) find(id Identity) (*node, error) {
 		}
 		delete(t.parents, id)
 	}
-	return nil, fmt.Errorf("identity %v: %w", id, os.ErrNotExist)
+	return nil, os.ErrNotExist
 }
 
 // show returns the item that id stands for.
@@ -161,7 +161,7 @@ func (t *Tree) show(id Identity) (*item, error) {
 			}
 		}
 	}
-	return nil, fmt.Errorf("identity %v: %w", id, os.ErrNotExist)
+	return nil, os.ErrNotExist
 }
 
 // Lookup returns what a directory shows under a name.
@@ -244,4 +244,11 @@ func checkName(name string) error {
 		return errLongName
 	}
 	return nil
+}
+
+// Published tells the hash of the head that published the last Flush.
+func (t *Tree) Published(head crypto.Hash) {
+	e := t.vec[t.self]
+	e.Head = head
+	t.vec[t.self] = e
 }

@@ -75,12 +75,6 @@ func failf(code int, format string, args ...any) error {
 
 func usagef(format string, args ...any) error { return failf(exitUsage, format, args...) }
 
-// A reportedError has been shown already; only its code is left to tell.
-type reportedError struct{ err error }
-
-func (e *reportedError) Error() string { return e.err.Error() }
-func (e *reportedError) Unwrap() error { return e.err }
-
 // exitCode is the one place where an error becomes an exit code.
 func exitCode(err error) int {
 	var c *codedError

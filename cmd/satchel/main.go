@@ -45,10 +45,10 @@ func (a *app) main(ctx context.Context, args []string) int {
 	if err == nil {
 		return exitOK
 	}
-	var shown *reportedError
-	if !errors.As(err, &shown) {
-		fmt.Fprintf(a.err, "satchel: %v\n", err)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = failf(exitInterrupt, "interrupted")
 	}
+	fmt.Fprintf(a.err, "satchel: %v\n", err)
 	return exitCode(err)
 }
 

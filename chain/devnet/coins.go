@@ -2,23 +2,23 @@ package devnet
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/btcsuite/btcd/blockchain"
 	"github.com/btcsuite/btcd/btcutil/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"satchel/chain/bitcoin"
 )
 
 // coins is an index of the best chain's transactions and unspent outputs, kept
-// in memory: a private chain is small.
+// in memory: a private chain is small. Node.mu guards it.
 type coins struct {
-	mu    sync.RWMutex
 	txs   map[chainhash.Hash]*wire.MsgTx
 	outs  map[wire.OutPoint]coin
 	spent map[wire.OutPoint]coin // by transactions of the best chain
@@ -35,8 +35,6 @@ func newCoins() *coins {
 }
 
 func (c *coins) connect(b *wire.MsgBlock, height int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for i, tx := range b.Transactions {
 		hash := tx.TxHash()
 		c.txs[hash] = tx
@@ -47,14 +45,15 @@ func (c *coins) connect(b *wire.MsgBlock, height int) {
 			}
 		}
 		for j, out := range tx.TxOut {
+			if txscript.IsUnspendable(out.PkScript) {
+				continue
+			}
 			c.outs[wire.OutPoint{Hash: hash, Index: uint32(j)}] = coin{out, height, i == 0}
 		}
 	}
 }
 
 func (c *coins) disconnect(b *wire.MsgBlock) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for _, tx := range slices.Backward(b.Transactions) {
 		hash := tx.TxHash()
 		delete(c.txs, hash)
@@ -70,21 +69,8 @@ func (c *coins) disconnect(b *wire.MsgBlock) {
 	}
 }
 
-// tx returns a transaction of the best chain, nil if there is none.
-func (c *coins) tx(hash chainhash.Hash) []byte {
-	c.mu.RLock()
-	tx := c.txs[hash]
-	c.mu.RUnlock()
-	if tx == nil {
-		return nil
-	}
-	return encodeTx(tx)
-}
-
 // unspent returns what can be spent in the block after tip.
 func (c *coins) unspent(script []byte, tip, maturity int) []bitcoin.Output {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
 	var list []bitcoin.Output
 	for p, o := range c.outs {
 		if !bytes.Equal(o.out.PkScript, script) || o.coinbase && tip+1-o.height < maturity {
@@ -93,10 +79,7 @@ func (c *coins) unspent(script []byte, tip, maturity int) []bitcoin.Output {
 		list = append(list, bitcoin.Output{OutPoint: p, Value: o.out.Value, Script: o.out.PkScript, Height: o.height})
 	}
 	slices.SortFunc(list, func(a, b bitcoin.Output) int {
-		if a.Height != b.Height {
-			return a.Height - b.Height
-		}
-		return bytes.Compare(a.OutPoint.Hash[:], b.OutPoint.Hash[:])
+		return cmp.Or(a.Height-b.Height, bytes.Compare(a.OutPoint.Hash[:], b.OutPoint.Hash[:]), cmp.Compare(a.OutPoint.Index, b.OutPoint.Index))
 	})
 	return list
 }

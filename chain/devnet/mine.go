@@ -1,7 +1,9 @@
 package devnet
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,97 +41,102 @@ func (n *Node) openMiner() error {
 		return err
 	}
 	if len(b) != 32 {
-		return fmt.Errorf("%s: not a key; a chain without it has no coins: remove %s to begin a new one", path, n.dir)
+		return fmt.Errorf("%s is no key, and a chain without it has no coins: remove %s to begin a new chain", path, n.dir)
 	}
 	n.miner, _ = btcec.PrivKeyFromBytes(b)
 	n.script = registrar.ScriptOf(n.miner)
 	return nil
 }
 
-// writeFile writes a file so that it is there whole or not at all.
-func writeFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
+// MaxMine is how many blocks can be mined in one go.
+const MaxMine = 1000
 
 // Mine mines count blocks without transactions.
 func (n *Node) Mine(count int) error {
-	for range count {
-		if _, err := n.mineBlock(); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := n.mineTo(n.script, count)
+	return err
 }
 
-// mineBlock mines a block with the given transactions on the tip.
-func (n *Node) mineBlock(txs ...*wire.MsgTx) (chainhash.Hash, error) {
-	n.mine.Lock()
-	defer n.mine.Unlock()
-	best := n.chain.BestSnapshot()
-	height := best.Height + 1
-	coinbase, err := n.coinbase(height)
+// mineTo mines blocks whose coins go to a script.
+func (n *Node) mineTo(script []byte, count int) (hashes []chainhash.Hash, err error) {
+	if count < 1 || count > MaxMine {
+		return nil, fmt.Errorf("%d blocks: from 1 to %d can be mined in one go", count, MaxMine)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i := range count {
+		h, err := n.mine(script, i == count-1)
+		if err != nil {
+			return hashes, err
+		}
+		hashes = append(hashes, h)
+	}
+	return hashes, nil
+}
+
+// mine mines a block with the given transactions on the tip. It is in the log
+// before anybody sees it; with sync it is on the disk. n.mu is held.
+func (n *Node) mine(script []byte, sync bool, txs ...*wire.MsgTx) (chainhash.Hash, error) {
+	if err := n.ready(); err != nil {
+		return chainhash.Hash{}, err
+	}
+	b, err := n.template(script, txs)
 	if err != nil {
 		return chainhash.Hash{}, err
 	}
-	// A block must be younger than the median of those before it; many mined in
-	// one second count up from there.
-	t := time.Unix(time.Now().Unix(), 0)
-	if min := best.MedianTime.Add(time.Second); t.Before(min) {
-		t = min
-	}
-	bits, err := n.chain.CalcNextRequiredDifficulty(t)
-	if err != nil {
+	if err := n.chain.CheckConnectBlockTemplate(btcutil.NewBlock(b)); err != nil {
 		return chainhash.Hash{}, err
 	}
-	version, err := n.chain.CalcNextBlockVersion()
-	if err != nil {
-		return chainhash.Hash{}, err
-	}
-	b := &wire.MsgBlock{Header: wire.BlockHeader{Version: version, PrevBlock: best.Hash, Timestamp: t, Bits: bits}}
-	b.Transactions = append([]*wire.MsgTx{coinbase}, txs...)
-	list := make([]*btcutil.Tx, len(b.Transactions))
-	for i, tx := range b.Transactions {
-		list[i] = btcutil.NewTx(tx)
-	}
-	b.Header.MerkleRoot = blockchain.CalcMerkleRoot(list, false)
 	if err := solve(&b.Header); err != nil {
 		return chainhash.Hash{}, err
 	}
-	onMain, orphan, err := n.chain.ProcessBlock(btcutil.NewBlock(b), blockchain.BFNone)
-	if err == nil && (!onMain || orphan) {
-		err = errors.New("block did not become the tip")
+	var raw bytes.Buffer
+	if err := b.Serialize(&raw); err != nil {
+		return chainhash.Hash{}, err
 	}
-	return b.BlockHash(), err
+	return b.BlockHash(), n.change(kindBlock, raw.Bytes(), sync)
 }
 
-func (n *Node) coinbase(height int32) (*wire.MsgTx, error) {
-	sig, err := txscript.NewScriptBuilder().AddInt64(int64(height)).AddData([]byte("satchel private chain")).Script()
+// template makes a block on the tip that lacks its proof of work.
+func (n *Node) template(script []byte, txs []*wire.MsgTx) (*wire.MsgBlock, error) {
+	best := n.chain.BestSnapshot()
+	coinbase, err := n.coinbase(best.Height+1, script)
+	if err != nil {
+		return nil, err
+	}
+	// A block must be younger than the median of those before it; many mined in
+	// one second count up from there, as do those after the clock was set back.
+	t := time.Unix(time.Now().Unix(), 0)
+	if least := best.MedianTime.Add(time.Second); t.Before(least) {
+		t = least
+	}
+	n.clock.atLeast(t)
+	bits, err := n.chain.CalcNextRequiredDifficulty(t)
+	if err != nil {
+		return nil, err
+	}
+	version, err := n.chain.CalcNextBlockVersion()
+	if err != nil {
+		return nil, err
+	}
+	b := &wire.MsgBlock{Header: wire.BlockHeader{Version: version, PrevBlock: best.Hash, Timestamp: t, Bits: bits}}
+	b.Transactions = append([]*wire.MsgTx{coinbase}, txs...)
+	b.Header.MerkleRoot = blockchain.CalcMerkleRoot(btcutil.NewBlock(b).Transactions(), false)
+	return b, nil
+}
+
+// coinbase pays for a block. It holds random bytes, so that no two blocks are
+// the same one: of those mined instead of forbidden ones that would be refused.
+func (n *Node) coinbase(height int32, script []byte) (*wire.MsgTx, error) {
+	extra := make([]byte, 8)
+	rand.Read(extra)
+	sig, err := txscript.NewScriptBuilder().AddInt64(int64(height)).AddData(extra).AddData([]byte("satchel private chain")).Script()
 	if err != nil {
 		return nil, err
 	}
 	tx := wire.NewMsgTx(2)
 	tx.AddTxIn(&wire.TxIn{PreviousOutPoint: wire.OutPoint{Index: math.MaxUint32}, SignatureScript: sig, Sequence: math.MaxUint32})
-	tx.AddTxOut(wire.NewTxOut(blockchain.CalcBlockSubsidy(height, n.params), n.script))
+	tx.AddTxOut(wire.NewTxOut(blockchain.CalcBlockSubsidy(height, n.params), script))
 	return tx, nil
 }
 
@@ -149,11 +156,13 @@ func solve(h *wire.BlockHeader) error {
 // Reorg replaces the newest depth blocks by depth+1 empty ones, as if another
 // miner had been faster. What they held is not mined again.
 func (n *Node) Reorg(depth int) error {
-	height := n.Height()
-	if depth < 1 || height-depth < FirstBlock+2 {
-		return fmt.Errorf("a reorganisation of %d blocks: from 1 to %d are possible", depth, height-FirstBlock-2)
-	}
+	n.mu.RLock()
+	height := int(n.chain.BestSnapshot().Height)
 	hash, err := n.chain.BlockHashByHeight(int32(height - depth + 1))
+	n.mu.RUnlock()
+	if most := height - bootBlocks; depth < 1 || depth > most {
+		return fmt.Errorf("a reorganisation of %d blocks: the newest %d can be replaced", depth, most)
+	}
 	if err != nil {
 		return err
 	}
@@ -161,53 +170,83 @@ func (n *Node) Reorg(depth int) error {
 }
 
 // Invalidate forbids a block and all that follow it, and mines count new ones
-// instead.
+// instead; nobody sees anything in between. The blocks that open the namespace
+// can't be forbidden.
 func (n *Node) Invalidate(hash chainhash.Hash, count int) error {
-	n.mine.Lock()
-	err := n.chain.InvalidateBlock(&hash)
-	n.mine.Unlock()
-	if err != nil {
+	if count < 0 || count > MaxMine {
+		return fmt.Errorf("%d blocks: up to %d can be mined in one go", count, MaxMine)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.ready(); err != nil {
 		return err
 	}
-	return n.Mine(count)
+	if _, err := n.chain.HeaderByHash(&hash); err != nil {
+		return fmt.Errorf("block %v: %w", hash, os.ErrNotExist)
+	}
+	if h, err := n.chain.BlockHeightByHash(&hash); err == nil && h <= bootBlocks {
+		return fmt.Errorf("block %d: those up to %d open the namespace and stay", h, bootBlocks)
+	}
+	if err := n.change(kindBad, hash[:], true); err != nil {
+		return err
+	}
+	for i := range count {
+		if _, err := n.mine(n.script, i == count-1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Reconsider takes back that a block was forbidden.
+func (n *Node) Reconsider(hash chainhash.Hash) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.ready(); err != nil {
+		return err
+	}
+	if _, err := n.chain.HeaderByHash(&hash); err != nil {
+		return fmt.Errorf("block %v: %w", hash, os.ErrNotExist)
+	}
+	if n.chain.MainChainHasBlock(&hash) {
+		return nil
+	}
+	return n.change(kindGood, hash[:], true)
 }
 
 // Fund pays an address from the coins that this chain mined; mined at once.
 func (n *Node) Fund(ctx context.Context, addr string, satoshi int64) (chainhash.Hash, error) {
-	const most = 100 * 1e8
-	if satoshi < 1 || satoshi > most {
-		return chainhash.Hash{}, fmt.Errorf("%d satoshi: from 1 to %d can be had at once", satoshi, int64(most))
+	const most = 100 * btcutil.SatoshiPerBitcoin
+	if satoshi < registrar.Dust || satoshi > most {
+		return chainhash.Hash{}, fmt.Errorf("%d satoshi: from %d to %d can be had at once", satoshi, registrar.Dust, int64(most))
 	}
 	script, err := ops.PayTo(addr, n.params)
 	if err != nil {
 		return chainhash.Hash{}, err
 	}
-	return n.spend(ctx, []*wire.TxOut{wire.NewTxOut(satoshi, script)})
-}
-
-func (n *Node) spend(ctx context.Context, outs []*wire.TxOut) (chainhash.Hash, error) {
-	coins, err := n.Unspent(ctx, n.script)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	tx, err := registrar.Build(n.miner, n.unspent(n.script), []*wire.TxOut{wire.NewTxOut(satoshi, script)}, 1)
 	if err != nil {
 		return chainhash.Hash{}, err
 	}
-	tx, err := registrar.Build(n.miner, coins, outs)
-	if err != nil {
+	if _, err := n.mine(n.script, true, tx); err != nil {
 		return chainhash.Hash{}, err
 	}
-	return n.Broadcast(ctx, encodeTx(tx))
+	return tx.TxHash(), nil
 }
 
-// bootstrap mines the first coins and registers the namespace "id", as far as
-// that has not been done.
+// bootstrap mines the first coins and opens the namespace "id", as far as that
+// has not been done.
 func (n *Node) bootstrap(ctx context.Context) error {
 	if h := n.Height(); h < FirstBlock-1 {
 		if err := n.Mine(FirstBlock - 1 - h); err != nil {
 			return err
 		}
 	}
-	if err := n.fol.Sync(ctx); err != nil {
-		return err
+	if ns, err := n.names.Namespace(Namespace); err == nil && ns.Ready {
+		return nil
 	}
-	r := &registrar.Registrar{Chain: n, Index: n.names, Follower: n.fol}
-	return r.Namespace(ctx, "id", n.miner)
+	r := &registrar.Registrar{Chain: n, Index: n.names, Follower: n.follower}
+	return r.Namespace(ctx, Namespace, n.miner)
 }

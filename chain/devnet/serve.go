@@ -2,20 +2,14 @@ package devnet
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
-
-	"satchel/chain/zonefile"
 )
 
 const (
@@ -34,56 +28,84 @@ type Info struct {
 func (n *Node) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{$}", n.serveRPC)
-	mux.HandleFunc("GET /info", func(w http.ResponseWriter, r *http.Request) {
-		reply(w, Info{FirstBlock: FirstBlock, Height: n.Height()})
-	})
+	mux.HandleFunc("GET /info", n.serveInfo)
 	mux.HandleFunc("GET /wake", n.serveWake)
-	mux.HandleFunc("POST /fund", func(w http.ResponseWriter, r *http.Request) {
-		sat, err := strconv.ParseInt(r.FormValue("satoshi"), 10, 64)
-		if err != nil {
-			refuse(w, fmt.Errorf("satoshi: %w", err))
-			return
-		}
-		txid, err := n.Fund(r.Context(), r.FormValue("address"), sat)
-		done(w, txid.String(), err)
-	})
-	mux.HandleFunc("POST /mine", func(w http.ResponseWriter, r *http.Request) {
-		count, err := strconv.Atoi(r.FormValue("n"))
-		if err == nil && (count < 1 || count > 1000) {
-			err = errors.New("n: from 1 to 1000 blocks")
-		}
-		if err == nil {
-			err = n.Mine(count)
-		}
-		done(w, n.Height(), err)
-	})
-	mux.HandleFunc("POST /reorg", func(w http.ResponseWriter, r *http.Request) {
-		depth, err := strconv.Atoi(r.FormValue("depth"))
-		if err == nil {
-			err = n.Reorg(depth)
-		}
-		done(w, n.Height(), err)
-	})
+	mux.HandleFunc("POST /fund", n.serveFund)
+	mux.HandleFunc("POST /mine", n.serveMine)
+	mux.HandleFunc("POST /reorg", n.serveReorg)
 	mux.HandleFunc("GET /zonefile/{hash}", n.serveZonefile)
 	mux.HandleFunc("PUT /zonefile/{hash}", n.takeZonefile)
-	return loopbackOnly(mux)
+	return loopbackOnly(n.calls.count(mux))
+}
+
+// Serve answers requests until Close, which closes l. Only a loopback listener
+// is taken.
+func (n *Node) Serve(l net.Listener) error {
+	if a, ok := l.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
+		return fmt.Errorf("listen on %v: a private chain listens on loopback only", l.Addr())
+	}
+	s := &http.Server{Handler: n.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
+	stop := context.AfterFunc(n.ctx, func() { s.Close() })
+	defer stop()
+	err := s.Serve(l)
+	if n.ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// calls counts the requests that are being answered.
+type calls struct {
+	mu     sync.Mutex
+	closed bool
+	open   sync.WaitGroup
+}
+
+func (c *calls) count(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.mu.Lock()
+		closed := c.closed
+		if !closed {
+			c.open.Add(1)
+		}
+		c.mu.Unlock()
+		if closed {
+			http.Error(w, errClosed.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		defer c.open.Done()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// close has requests refused from now on, and waits for the others.
+func (c *calls) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.open.Wait()
 }
 
 // loopbackOnly refuses requests that a web page had its reader's browser send:
 // those name the page's host, or say where they come from.
 func loopbackOnly(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
-		}
-		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) || r.Header.Get("Origin") != "" {
+		if !isLoopback(r.Host) || r.Header.Get("Origin") != "" {
 			http.Error(w, "the private chain answers to programs on this machine only", http.StatusForbidden)
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
 		h.ServeHTTP(w, r)
 	})
+}
+
+func isLoopback(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = strings.Trim(hostport, "[]")
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func reply(w http.ResponseWriter, v any) {
@@ -101,17 +123,54 @@ func done(w http.ResponseWriter, v any, err error) {
 	reply(w, v)
 }
 
-// serveWake answers as soon as the tip is not at the height that the client knows.
+// number reads a parameter of the request.
+func number(r *http.Request, name string) (int64, error) {
+	v, err := strconv.ParseInt(r.FormValue(name), 10, 64)
+	if err != nil || int64(int(v)) != v {
+		return 0, fmt.Errorf("%s must be a number", name)
+	}
+	return v, nil
+}
+
+func (n *Node) serveInfo(w http.ResponseWriter, r *http.Request) {
+	reply(w, Info{FirstBlock: FirstBlock, Height: n.Height()})
+}
+
+func (n *Node) serveFund(w http.ResponseWriter, r *http.Request) {
+	sat, err := number(r, "satoshi")
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	txid, err := n.Fund(r.Context(), r.FormValue("address"), sat)
+	done(w, txid.String(), err)
+}
+
+func (n *Node) serveMine(w http.ResponseWriter, r *http.Request) {
+	count, err := number(r, "n")
+	if err == nil {
+		err = n.Mine(int(count))
+	}
+	done(w, n.Height(), err)
+}
+
+func (n *Node) serveReorg(w http.ResponseWriter, r *http.Request) {
+	depth, err := number(r, "depth")
+	if err == nil {
+		err = n.Reorg(int(depth))
+	}
+	done(w, n.Height(), err)
+}
+
+// serveWake answers as soon as the tip is not the one that the client knows.
 func (n *Node) serveWake(w http.ResponseWriter, r *http.Request) {
 	known := r.FormValue("tip")
 	ctx, cancel := context.WithTimeout(r.Context(), wakeTimeout)
 	defer cancel()
 	for {
-		n.mu.Lock()
-		moved := n.tip
-		n.mu.Unlock()
-		if tip := n.chain.BestSnapshot().Hash.String(); tip != known {
-			reply(w, tip)
+		tip, moved := n.tip()
+		if tip.String() != known {
+			reply(w, tip.String())
 			return
 		}
 		select {
@@ -124,70 +183,4 @@ func (n *Node) serveWake(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-}
-
-func (n *Node) zonePath(hash [20]byte) string {
-	return filepath.Join(n.dir, "zonefiles", hex.EncodeToString(hash[:]))
-}
-
-func parseHash(s string) (h [20]byte, err error) {
-	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != len(h) {
-		return h, errors.New("a zone file's hash is 40 hex digits")
-	}
-	return [20]byte(b), nil
-}
-
-func (n *Node) serveZonefile(w http.ResponseWriter, r *http.Request) {
-	hash, err := parseHash(r.PathValue("hash"))
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	b, err := os.ReadFile(n.zonePath(hash))
-	if errors.Is(err, fs.ErrNotExist) {
-		http.Error(w, "no such zone file here", http.StatusNotFound)
-		return
-	}
-	if err != nil {
-		http.Error(w, "zone file can't be read", http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write(b)
-}
-
-// takeZonefile keeps a zone file if its hash is the current value of a name.
-func (n *Node) takeZonefile(w http.ResponseWriter, r *http.Request) {
-	hash, err := parseHash(r.PathValue("hash"))
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	b, err := io.ReadAll(io.LimitReader(r.Body, zonefile.MaxSize+1))
-	switch {
-	case err != nil:
-		refuse(w, err)
-		return
-	case len(b) > zonefile.MaxSize:
-		http.Error(w, fmt.Sprintf("a zone file has at most %d bytes", zonefile.MaxSize), http.StatusRequestEntityTooLarge)
-		return
-	case zonefile.Hash(b) != hash:
-		refuse(w, errors.New("the file's hash is another one"))
-		return
-	}
-	if err := n.fol.Sync(r.Context()); err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	if !n.names.HasValue(hash) {
-		http.Error(w, "no name has that value", http.StatusConflict)
-		return
-	}
-	if err := writeFile(n.zonePath(hash), b); err != nil {
-		n.log.Error("zone file", "err", err)
-		http.Error(w, "zone file can't be kept", http.StatusInsufficientStorage)
-		return
-	}
-	reply(w, "kept")
 }

@@ -2,8 +2,10 @@ package registrar
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/btcec/v2"
@@ -20,6 +22,8 @@ const (
 	// feePerInput and feeBase make a fee of well over one satoshi per byte.
 	feePerInput = 500
 	feeBase     = 1500
+
+	maxInputs = 200
 )
 
 // ErrNoFunds reports an owner address without enough coins.
@@ -33,35 +37,31 @@ func ScriptOf(key *btcec.PrivateKey) []byte {
 }
 
 // Build makes a signed transaction that pays outs from coins of key's p2pkh
-// script; what is left goes back to it as the last output.
-func Build(key *btcec.PrivateKey, coins []bitcoin.Output, outs []*wire.TxOut) (*wire.MsgTx, error) {
+// script; what is left goes back to it in an output that is put in at index
+// change. There always is one.
+func Build(key *btcec.PrivateKey, coins []bitcoin.Output, outs []*wire.TxOut, change int) (*wire.MsgTx, error) {
 	script := ScriptOf(key)
-	need := int64(feeBase)
+	need := int64(feeBase + Dust)
 	for _, o := range outs {
 		need += o.Value
 	}
-	tx := wire.NewMsgTx(1)
-	tx.TxOut = append(tx.TxOut, outs...)
-	have := int64(0)
+	coins = slices.SortedStableFunc(slices.Values(coins), func(a, b bitcoin.Output) int { return cmp.Compare(b.Value, a.Value) })
+	tx, have := wire.NewMsgTx(1), int64(0)
 	for _, c := range coins {
-		if have >= need+Dust {
+		if have >= need || len(tx.TxIn) == maxInputs {
 			break
 		}
 		if !bytes.Equal(c.Script, script) {
 			continue
 		}
-		p := c.OutPoint
-		tx.AddTxIn(wire.NewTxIn(&p, nil, nil))
+		tx.AddTxIn(wire.NewTxIn(&c.OutPoint, nil, nil))
 		have += c.Value
 		need += feePerInput
 	}
 	if have < need {
 		return nil, fmt.Errorf("%w: %d satoshi are needed, %d are there", ErrNoFunds, need, have)
 	}
-	// The change stands at the end, where no operation looks for a recipient.
-	if change := have - need; change >= Dust {
-		tx.AddTxOut(wire.NewTxOut(change, script))
-	}
+	tx.TxOut = slices.Insert(slices.Clone(outs), change, wire.NewTxOut(have-need+Dust, script))
 	for i := range tx.TxIn {
 		sig, err := txscript.SignatureScript(tx, i, script, txscript.SigHashAll, key, true)
 		if err != nil {

@@ -31,8 +31,13 @@ const (
 	timeout = 30 * time.Second
 )
 
-// bitcoind's number for "no such block or transaction".
-const codeNotFound = -5
+// bitcoind's numbers.
+const (
+	codeNotFound = -5  // no such block or transaction
+	codeMissing  = -25 // a transaction whose inputs are not there
+	codeRejected = -26 // a transaction that the rules refuse
+	codeKnown    = -27 // a transaction that is in the chain or about to be
+)
 
 // A Client asks one node. It is safe for concurrent use.
 type Client struct {
@@ -48,7 +53,13 @@ func New(url string) *Client {
 		MaxIdleConnsPerHost: 4,
 		IdleConnTimeout:     time.Minute,
 	}
-	return &Client{HTTP: &http.Client{Transport: t}, URL: url}
+	h := &http.Client{
+		Transport: t,
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse // the password is for this node alone
+		},
+	}
+	return &Client{HTTP: h, URL: url}
 }
 
 // An Error is what a node answered instead of a result.
@@ -61,6 +72,9 @@ func (e *Error) Error() string { return e.Message }
 
 // Is makes bitcoind's "not found" os.ErrNotExist.
 func (e *Error) Is(target error) bool { return target == os.ErrNotExist && e.Code == codeNotFound }
+
+// Rejected tells apart a transaction that was refused from a node that failed.
+func (e *Error) Rejected() bool { return e.Code == codeMissing || e.Code == codeRejected }
 
 type request struct {
 	Version string `json:"jsonrpc"`
@@ -167,29 +181,55 @@ func (c *Client) post(ctx context.Context, v any) ([]byte, error) {
 
 // Headers implements bitcoin.Source.
 func (c *Client) Headers(ctx context.Context, locator []chainhash.Hash) ([]wire.BlockHeader, error) {
-	fork, err := c.fork(ctx, locator)
-	if err != nil {
-		return nil, err
+	for try := 0; ; try++ {
+		fork, hash, err := c.fork(ctx, locator)
+		if err != nil {
+			return nil, err
+		}
+		list, err := c.headersAfter(ctx, fork)
+		if err != nil {
+			return nil, err
+		}
+		if len(list) == 0 || fork == 0 || list[0].PrevBlock == hash || try == maxTries {
+			return connected(list), nil
+		}
 	}
+}
+
+// maxTries is how often headers are asked for again because a reorganisation
+// came in between.
+const maxTries = 3
+
+func (c *Client) headersAfter(ctx context.Context, height int) (list []wire.BlockHeader, err error) {
 	var tip int
 	if err := c.Call(ctx, &tip, "getblockcount"); err != nil {
 		return nil, err
 	}
-	tip = min(tip, fork+bitcoin.MaxHeaders)
-	var all []wire.BlockHeader
-	for from := fork + 1; from <= tip; from += batch {
-		list, err := c.headerRange(ctx, from, min(tip, from+batch-1))
+	tip = min(tip, height+bitcoin.MaxHeaders)
+	for from := height + 1; from <= tip; from += batch {
+		part, err := c.headerRange(ctx, from, min(tip, from+batch-1))
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, list...)
+		list = append(list, part...)
 	}
-	return all, nil
+	return list, nil
 }
 
-// fork returns the height of the first hash of the locator that is on the
-// node's best chain, 0 if none is.
-func (c *Client) fork(ctx context.Context, locator []chainhash.Hash) (int, error) {
+// connected returns the headers up to the first that doesn't follow the one
+// before it: a reorganisation went on while they were asked for.
+func connected(list []wire.BlockHeader) []wire.BlockHeader {
+	for i := 1; i < len(list); i++ {
+		if list[i].PrevBlock != list[i-1].BlockHash() {
+			return list[:i]
+		}
+	}
+	return list
+}
+
+// fork returns the first hash of the locator that is on the node's best chain,
+// and its height; 0 if none is.
+func (c *Client) fork(ctx context.Context, locator []chainhash.Hash) (int, chainhash.Hash, error) {
 	for _, h := range locator {
 		var v struct {
 			Height        int `json:"height"`
@@ -200,17 +240,16 @@ func (c *Client) fork(ctx context.Context, locator []chainhash.Hash) (int, error
 			continue
 		}
 		if err != nil {
-			return 0, err
+			return 0, chainhash.Hash{}, err
 		}
 		if v.Confirmations >= 0 && v.Height >= 0 {
-			return v.Height, nil
+			return v.Height, h, nil
 		}
 	}
-	return 0, nil
+	return 0, chainhash.Hash{}, nil
 }
 
-// headerRange returns the headers of the best chain from one height to another. A
-// reorganisation meanwhile shows as headers that don't connect.
+// headerRange returns the headers of the best chain from one height to another.
 func (c *Client) headerRange(ctx context.Context, from, to int) ([]wire.BlockHeader, error) {
 	var params [][]any
 	for h := from; h <= to; h++ {
@@ -262,17 +301,21 @@ func (c *Client) hexCall(ctx context.Context, method string, params ...any) ([]b
 	return b, nil
 }
 
-// Broadcast implements bitcoin.Broadcaster.
+// Broadcast implements bitcoin.Broadcaster. A transaction that the node knows
+// already is no error.
 func (c *Client) Broadcast(ctx context.Context, tx []byte) (chainhash.Hash, error) {
-	var s string
-	if err := c.Call(ctx, &s, "sendrawtransaction", hex.EncodeToString(tx)); err != nil {
+	var msg wire.MsgTx
+	if err := msg.Deserialize(bytes.NewReader(tx)); err != nil {
+		return chainhash.Hash{}, fmt.Errorf("transaction to send: %w", err)
+	}
+	err := c.Call(ctx, nil, "sendrawtransaction", hex.EncodeToString(tx))
+	if e := (*Error)(nil); errors.As(err, &e) && e.Code == codeKnown {
+		err = nil
+	}
+	if err != nil {
 		return chainhash.Hash{}, err
 	}
-	h, err := chainhash.NewHashFromStr(s)
-	if err != nil {
-		return chainhash.Hash{}, fmt.Errorf("sendrawtransaction from %s: %w", c.URL, err)
-	}
-	return *h, nil
+	return msg.TxHash(), nil
 }
 
 // Unspent implements bitcoin.Unspenter.

@@ -57,6 +57,25 @@ func (t *Tree) settle(n *node) {
 	}
 }
 
+// free settles the copies that would be shown as name of g if it went, so that
+// nothing changes its name but what is changed.
+func (t *Tree) free(g []*node, name string) {
+	if len(g) == 1 && len(g[0].sub.odd) == 0 {
+		return
+	}
+	var nodes []*node
+	for _, i := range t.viewOf(g).items {
+		if slices.Contains(i.passed, name) {
+			nodes = append(nodes, i.members[0].n)
+		}
+	}
+	for _, n := range nodes {
+		if t.nodes[n.id] == n {
+			t.settle(n)
+		}
+	}
+}
+
 // settleName makes real what the view shows of the conflicts at one spot, and
 // returns the other spots of the files that this touched.
 func (t *Tree) settleName(s spot) (more []spot) {

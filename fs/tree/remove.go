@@ -27,6 +27,7 @@ func (t *Tree) Remove(dir Identity, name string, isDir bool, now int64) (Info, e
 		}
 	}
 	t.settle(i.members[0].n)
+	t.free(g, name)
 	i = t.look(g, name)
 	in := t.info(i)
 	t.delete(g, i)
@@ -84,6 +85,7 @@ func (t *Tree) RemoveAll(dir Identity, name string, now int64) error {
 		return err
 	}
 	t.settle(i.members[0].n)
+	t.free(g, name)
 	i = t.look(g, name)
 	t.deleteAll(g, i)
 	g[0].sub.lately = max(g[0].sub.lately, now)
@@ -167,6 +169,7 @@ func (t *Tree) Rename(fromDir Identity, fromName string, toDir Identity, toName 
 		return moved, nil, err
 	}
 	t.settle(src.members[0].n)
+	t.free(from, fromName)
 	if dst != nil {
 		t.settle(dst.members[0].n)
 		dst = t.look(to, toName)

@@ -13,8 +13,10 @@ import (
 // are shown as one, or data of equal content.
 type item struct {
 	name    string
+	in      *node // the directory that shows it, nil for the root
 	dir     bool
 	copy    bool     // a conflict copy: name is not where it stands
+	passed  []string // names that a copy would have if they were not taken
 	members []member // the first is the one that is shown
 }
 
@@ -76,13 +78,13 @@ func (t *Tree) group(n *node) []*node {
 // look returns what name stands for in the shown directory g, nil if nothing does.
 func (t *Tree) look(g []*node, name string) *item {
 	if len(g) == 1 && len(g[0].sub.odd) == 0 {
-		return plain(name, g[0].sub.names[name])
+		return plain(g, name, g[0].sub.names[name])
 	}
 	v := t.viewOf(g)
 	if i := v.items[name]; i != nil {
 		return i
 	}
-	return plain(name, v.names[name])
+	return plain(g, name, v.names[name])
 }
 
 // list returns all that the shown directory g shows, by name.
@@ -90,7 +92,7 @@ func (t *Tree) list(g []*node) []*item {
 	var out []*item
 	if len(g) == 1 && len(g[0].sub.odd) == 0 {
 		for name, nodes := range g[0].sub.names {
-			out = append(out, plain(name, nodes))
+			out = append(out, plain(g, name, nodes))
 		}
 	} else {
 		v := t.viewOf(g)
@@ -99,7 +101,7 @@ func (t *Tree) list(g []*node) []*item {
 		}
 		for name, nodes := range v.names {
 			if v.items[name] == nil {
-				out = append(out, plain(name, nodes))
+				out = append(out, plain(g, name, nodes))
 			}
 		}
 	}
@@ -108,12 +110,12 @@ func (t *Tree) list(g []*node) []*item {
 }
 
 // plain returns the item of a name under which at most one thing stands.
-func plain(name string, nodes []*node) *item {
+func plain(g []*node, name string, nodes []*node) *item {
 	if len(nodes) == 0 {
 		return nil
 	}
 	n := nodes[0]
-	i := &item{name: name, dir: n.isDir(), members: []member{{n: n}}}
+	i := &item{name: name, in: g[0], dir: n.isDir(), members: []member{{n: n}}}
 	if !i.dir {
 		i.members[0].shown = n.e.shown()[0]
 	}
@@ -181,7 +183,7 @@ func split(g []*node, name string, nodes []*node) (keep *item, copies []*item) {
 		}
 		if n.isDir() {
 			if keep == nil {
-				keep = &item{name: name, dir: true}
+				keep = &item{name: name, in: g[0], dir: true}
 			}
 			keep.members = append(keep.members, member{n: n})
 			continue
@@ -195,7 +197,7 @@ func split(g []*node, name string, nodes []*node) (keep *item, copies []*item) {
 		}
 	}
 	for _, i := range files {
-		i.name = name
+		i.name, i.in = name, g[0]
 		slices.SortFunc(i.members, func(a, b member) int {
 			return cmp.Or(b.dot.compare(a.dot), compareID(a.n.id, b.n.id))
 		})
@@ -238,11 +240,12 @@ func (t *Tree) nameCopy(v *view, c *item) {
 	for number := 1; ; number++ {
 		name := copyName(c.name, t.writerName(m.dot.Writer), m.mtime, number)
 		if v.names[name] == nil && v.items[name] == nil {
-			if number > 1 && t.taken != nil {
-				t.taken()
-			}
 			c.name = name
 			return
+		}
+		c.passed = append(c.passed, name)
+		if t.taken != nil {
+			t.taken()
 		}
 	}
 }
@@ -256,11 +259,11 @@ func (t *Tree) at(n *node, dot Dot) *item {
 	s := n.spots[0]
 	g := t.group(s.dir)
 	if len(g) == 1 && len(g[0].sub.odd) == 0 {
-		return plain(s.name, g[0].sub.names[s.name])
+		return plain(g, s.name, g[0].sub.names[s.name])
 	}
 	v := t.viewOf(g)
 	if i := v.items[s.name]; i == nil {
-		return plain(s.name, v.names[s.name])
+		return plain(g, s.name, v.names[s.name])
 	} else if i.has(n, dot) {
 		return i
 	}
@@ -297,8 +300,8 @@ func (t *Tree) info(i *item) Info {
 		in.By = in.Dot.Writer
 	}
 	in.Ctime = max(a.Ctime, in.Mtime)
-	if n != t.root {
-		in.Dir = t.group(n.spots[0].dir)[0].id
+	if i.in != nil {
+		in.Dir = i.in.id
 	}
 	return in
 }

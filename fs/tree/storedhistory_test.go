@@ -1,0 +1,123 @@
+package tree
+
+import "slices"
+
+// flush publishes the stored tree beside the model's head p.
+func (w *hand) flush(p *published) {
+	vec := w.s.Vector()
+	root, digest, err := w.s.Flush(p.seq, w.store)
+	if err != nil {
+		fail("flush: %v", err)
+	}
+	w.compareDigest(p.state)
+	p.head = Head{Writer: w.s.self, Name: w.s.name, Seq: p.seq, Vector: vec, Root: root, Digest: digest}
+	if w.h.rnd.IntN(3) == 0 {
+		w.reload()
+	}
+	if w.h.rnd.IntN(3) == 0 {
+		w.compare()
+	}
+}
+
+// reload drops the stored tree's memory.
+func (w *hand) reload() {
+	if w.last == nil || w.last.head.Root.IsZero() {
+		w.s = w.fresh()
+		return
+	}
+	h := w.last.head
+	vec := h.Vector.clone()
+	vec.merge(Vector{h.Writer: {Name: h.Name, Seq: h.Seq}})
+	t, err := Load(w.s.self, w.s.name, vec, h.Root, h.Digest, w.store.load)
+	if err != nil {
+		fail("load: %v", err)
+	}
+	w.tune(t)
+	w.s = t
+}
+
+func (w *hand) mergeStored(p *published) {
+	if w.h.rnd.IntN(2) == 0 {
+		w.store.away = make(map[Ref]bool)
+		for r := range w.store.nodes {
+			w.store.away[r] = true
+		}
+	}
+	before := w.shows(w.s)
+	if w.h.rnd.IntN(2) == 0 {
+		w.s.Evict(func(Identity) bool { return false })
+		before = nil
+	}
+	var changes []Change
+	if err := w.retry(func() (err error) {
+		changes, err = w.s.Join(p.head, w.store.load)
+		return err
+	}); err != nil {
+		fail("join: %v", err)
+	}
+	w.store.away = nil
+	if w.h.rnd.IntN(2) == 0 {
+		w.compare()
+		if before != nil {
+			w.told(before, changes)
+		}
+	}
+}
+
+// told checks that a join told of everything that the view shows differently.
+func (w *hand) told(before map[string]seenFile, changes []Change) {
+	is := func(id Identity, old *Info, now *Info) bool {
+		return slices.ContainsFunc(changes, func(c Change) bool {
+			return c.ID == id && (c.Old == nil) == (old == nil) && (c.New == nil) == (now == nil) &&
+				(now == nil || c.New.same(now)) && (old == nil || c.Old.same(old))
+		})
+	}
+	after := w.shows(w.s)
+	now := make(map[Identity]Info)
+	for _, f := range after {
+		now[f.info.ID] = f.info
+	}
+	for p, f := range before {
+		i, ok := now[f.info.ID]
+		switch {
+		case !ok && !is(f.info.ID, &f.info, nil):
+			if w.under(changes, f.info.ID) {
+				continue
+			}
+			fail("not told that %s is gone: %+v", p, changes)
+		case ok && !i.same(&f.info) && !is(f.info.ID, &f.info, &i):
+			if i.Dir != f.info.Dir && w.under(changes, i.Dir) {
+				continue // shown under another identity of the same directory
+			}
+			fail("not told that %s is now %+v: %+v", p, i, changes)
+		}
+	}
+}
+
+// under tells whether an identity is one of several that are shown as one.
+func (w *hand) under(changes []Change, id Identity) bool { return w.s.unions > 0 }
+
+// compare checks that the stored tree shows and holds what the model does.
+func (w *hand) compare() {
+	a, b := w.shows(w.t), w.shows(w.s)
+	w.h.sameView(b, a)
+	for p, f := range a {
+		g := b[p]
+		if !f.info.same(&g.info) {
+			fail("%s: model %+v, stored %+v", p, f.info, g.info)
+		}
+	}
+	if err := snapshot(w.s).equal(snapshot(w.t)); err != nil {
+		fail("stored state differs from the model's: %v", err)
+	}
+}
+
+// compareDigest checks that the pages are those of a tree that is written anew.
+func (w *hand) compareDigest(s state) {
+	t := w.fresh()
+	t.vec = Vector{}
+	adopt(t, state{s.ents, Vector{}})
+	if _, digest, err := t.Flush(maxSeq, newStore()); err != nil || digest != w.s.Digest() {
+		fail("digest differs from that of a tree written anew (%v)", err)
+	}
+}

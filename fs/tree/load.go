@@ -3,6 +3,7 @@ package tree
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"satchel/crypto"
 )
@@ -219,7 +220,7 @@ func (t *Tree) fill(d *node, pages []stored) {
 			}
 			t.nodes[n.id] = n
 			delete(t.parents, n.id)
-			t.setName(f, at.name, append(f.names[at.name], n))
+			t.setName(f, at.name, append(slices.Clone(f.names[at.name]), n))
 			n.hash, n.weight = nameHash(at.name), x.e.weigh()
 			p.put(n)
 		}

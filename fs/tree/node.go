@@ -73,7 +73,7 @@ func (t *Tree) stand(n *node, spots []spot) {
 	n.spots = spots
 	for _, s := range spots {
 		f := s.dir.sub
-		list := append(f.names[s.name], n)
+		list := append(slices.Clone(f.names[s.name]), n)
 		slices.SortFunc(list, func(a, b *node) int { return compareID(a.id, b.id) })
 		t.setName(f, s.name, list)
 	}

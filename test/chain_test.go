@@ -16,7 +16,7 @@ func TestReorgUnregistersName(t *testing.T) {
 	bob.WantRead("People/alice.id/file", "text")
 
 	w.Reorg(3) // bob's preorder, registration and update
-	w.Eventually(func() error { return errOf(alice.Satchel("sync")) })
+	alice.Satchel("sync").Want(t, 12, "bob.id", "not registered")
 	alice.Satchel("name", "show", "bob.id").Want(t, 12, "bob.id", "unknown name")
 	alice.Satchel("name", "show", "alice.id").Want(t, 0)
 	alice.Satchel("status").Want(t, 0, "bob.id", "not registered")

@@ -35,6 +35,7 @@ var operations = map[string]operation{
 	"sync":     op((*engine).sync),
 	"status":   op((*engine).status),
 	"unmount":  op((*engine).unmount),
+	"ping":     op((*engine).ping),
 }
 
 // op makes an operation of a method with typed arguments and result.
@@ -47,6 +48,9 @@ func op[A, R any](f func(e *engine, ctx context.Context, args A, say func(string
 		return f(e, ctx, args, say)
 	}
 }
+
+// ping does nothing but answer.
+func (e *engine) ping(context.Context, none, func(string)) (none, error) { return none{}, nil }
 
 // A none is for an operation without arguments or without a result.
 type none struct{}

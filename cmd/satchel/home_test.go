@@ -57,10 +57,18 @@ func TestLockSaysWhoHasIt(t *testing.T) {
 	if _, who, err := tryLock(h.lockFile(), "status"); !errors.Is(err, errHeld) || who.PID != os.Getpid() || who.Role != roleDaemon {
 		t.Errorf("got %+v, %v", who, err)
 	}
+	c, err := serveControl(h, &engine{h: h})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, who, err := holdHome(context.Background(), h, "status"); !errors.Is(err, errHeld) || who.Role != roleDaemon {
 		t.Errorf("a daemon was waited for: %+v, %v", who, err)
 	}
-	l.Close()
+	c.Close()
+	go func() { // a daemon that doesn't answer is ending
+		time.Sleep(100 * time.Millisecond)
+		l.Close()
+	}()
 	l, _, err = holdHome(context.Background(), h, "status")
 	if err != nil {
 		t.Fatal(err)

@@ -41,7 +41,7 @@ func (a *app) mountDetached(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.mountable(h, dir); err != nil {
+	if _, err := a.mountable(ctx, h); err != nil {
 		return err
 	}
 	pass, err := a.passphrase(false)
@@ -58,7 +58,7 @@ func (a *app) mountDetached(ctx context.Context, dir string) error {
 }
 
 // mountable checks, before a passphrase is asked for, what can be checked.
-func (a *app) mountable(h *home, dir string) (*config, error) {
+func (a *app) mountable(ctx context.Context, h *home) (*config, error) {
 	if !h.exists() {
 		return nil, failf(exitNoHome, "no identity in %s yet; make one with `satchel %sinit NAME`", h.name(), h.hint())
 	}
@@ -66,7 +66,7 @@ func (a *app) mountable(h *home, dir string) (*config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if who, held := heldBy(h.lockFile()); held && who.Role == roleDaemon {
+	if who, held := heldBy(h.lockFile()); held && who.Role == roleDaemon && answers(ctx, h) {
 		return nil, h.mountedAlready(who)
 	}
 	return cfg, nil
@@ -84,7 +84,7 @@ func (a *app) mountHere(ctx context.Context, dir string, p *parent) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := a.mountable(h, dir)
+	cfg, err := a.mountable(ctx, h)
 	if err != nil {
 		return err
 	}
@@ -177,11 +177,14 @@ func (a *app) unmount(ctx context.Context, dir string) error {
 		return err
 	}
 	if who, held := heldBy(h.lockFile()); held && who.Role == roleDaemon {
-		answer, err := a.unmountByDaemon(ctx, h, dir)
-		if err == nil && !answer {
-			return unmountStray(dir)
+		ours, err := a.unmountByDaemon(ctx, h, dir)
+		_, held = heldBy(h.lockFile())
+		switch {
+		case err != nil && !held && !isOurMount(dir): // it ended by itself meanwhile
+			return nil
+		case err != nil && held, ours:
+			return err
 		}
-		return err
 	}
 	return unmountStray(dir)
 }

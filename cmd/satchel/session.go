@@ -52,12 +52,13 @@ func (a *app) open(ctx context.Context, role string) (*session, error) {
 const roleDaemon = "mount"
 
 // holdHome takes the home's lock. A command that holds it for a moment is
-// waited for; a daemon is not: then the error is errHeld.
+// waited for, and so is a daemon that is just starting or ending; of one that
+// answers the error is errHeld.
 func holdHome(ctx context.Context, h *home, role string) (*lock, holder, error) {
 	deadline := time.Now().Add(busyWait)
 	for {
 		l, who, err := tryLock(h.lockFile(), role)
-		if !errors.Is(err, errHeld) || who.Role == roleDaemon {
+		if !errors.Is(err, errHeld) || who.Role == roleDaemon && answers(ctx, h) {
 			return l, who, err
 		}
 		if time.Now().After(deadline) {
@@ -69,6 +70,15 @@ func holdHome(ctx context.Context, h *home, role string) (*lock, holder, error) 
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// answers reports whether a daemon answers on the home's socket. That somebody
+// listens there is not enough: a killed process does until it is quite gone.
+func answers(ctx context.Context, h *home) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	_, err := askSocket(ctx, h, "ping", json.RawMessage("{}"), func(string) {})
+	return err == nil
 }
 
 // Close ends the session.

@@ -96,7 +96,7 @@ func (t *Tree) settleName(s spot) (more []spot) {
 	items := make([][]*item, len(nodes)) // by node, then datum
 	for i, n := range nodes {
 		for _, d := range n.e.shown() {
-			items[i] = append(items[i], v.find(n, d.dot))
+			items[i] = append(items[i], v.find(s.name, n, d.dot))
 		}
 	}
 	for i, n := range nodes {
@@ -107,10 +107,11 @@ func (t *Tree) settleName(s spot) (more []spot) {
 	return more
 }
 
-// find returns the item of v that shows a datum of n, nil if v doesn't show it.
-func (v *view) find(n *node, dot Dot) *item {
+// find returns the item of v that shows a datum of n, which stands under name;
+// nil if v doesn't show it there.
+func (v *view) find(name string, n *node, dot Dot) *item {
 	for _, i := range v.items {
-		if !i.dir && i.has(n, dot) {
+		if !i.dir && i.stands == name && i.has(n, dot) {
 			return i
 		}
 	}

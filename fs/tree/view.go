@@ -15,7 +15,8 @@ type item struct {
 	name    string
 	in      *node // the directory that shows it, nil for the root
 	dir     bool
-	copy    bool     // a conflict copy: name is not where it stands
+	copy    bool     // a conflict copy: name is not under what it stands
+	stands  string   // under what it stands, of an odd name
 	passed  []string // names that a copy would have if they were not taken
 	members []member // the first is the one that is shown
 }
@@ -197,7 +198,7 @@ func split(g []*node, name string, nodes []*node) (keep *item, copies []*item) {
 		}
 	}
 	for _, i := range files {
-		i.name, i.in = name, g[0]
+		i.name, i.stands, i.in = name, name, g[0]
 		slices.SortFunc(i.members, func(a, b member) int {
 			return cmp.Or(b.dot.compare(a.dot), compareID(a.n.id, b.n.id))
 		})
@@ -268,7 +269,7 @@ func (t *Tree) at(n *node, dot Dot) *item {
 		return i
 	}
 	for _, i := range v.items {
-		if i.copy && i.has(n, dot) {
+		if i.copy && i.stands == s.name && i.has(n, dot) {
 			return i
 		}
 	}

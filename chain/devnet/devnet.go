@@ -102,7 +102,7 @@ func Open(dir string, o Options) (*Node, error) {
 	}
 	p := chaincfg.RegressionNetParams
 	n := &Node{
-		params: &p, dir: dir, log: o.Log, clock: new(clock), coins: newCoins(),
+		params: &p, dir: dir, log: o.Log, clock: &clock{now: time.Now}, coins: newCoins(),
 		moved: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())

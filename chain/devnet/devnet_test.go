@@ -12,12 +12,15 @@ import (
 	"testing"
 
 	"github.com/btcsuite/btcd/btcec/v2"
+	"github.com/btcsuite/btcd/chaincfg/v2"
 
 	"satchel/chain"
 	"satchel/chain/ops"
 	"satchel/chain/registrar"
 	"satchel/chain/zonefile"
 )
+
+func testParams() *chaincfg.Params { p := chaincfg.RegressionNetParams; return &p }
 
 var quiet = slog.New(slog.DiscardHandler)
 

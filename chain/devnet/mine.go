@@ -106,7 +106,7 @@ func (n *Node) template(script []byte, txs []*wire.MsgTx) (*wire.MsgBlock, error
 	}
 	// A block must be younger than the median of those before it; many mined in
 	// one second count up from there, as do those after the clock was set back.
-	t := time.Unix(time.Now().Unix(), 0)
+	t := n.clock.seconds()
 	if least := best.MedianTime.Add(time.Second); t.Before(least) {
 		t = least
 	}

@@ -195,9 +195,14 @@ func (n *Node) process(b *wire.MsgBlock) error {
 // A clock is the machine's, except that it never stands before the newest block:
 // a machine whose clock was set back still has its chain.
 type clock struct {
+	now func() time.Time
+
 	mu    sync.Mutex
 	floor time.Time
 }
+
+// seconds is the machine's time, as precise as in a header.
+func (c *clock) seconds() time.Time { return time.Unix(c.now().Unix(), 0) }
 
 func (c *clock) atLeast(t time.Time) {
 	c.mu.Lock()
@@ -211,7 +216,7 @@ func (c *clock) atLeast(t time.Time) {
 func (c *clock) AdjustedTime() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t := time.Unix(time.Now().Unix(), 0); t.After(c.floor) {
+	if t := c.seconds(); t.After(c.floor) {
 		return t
 	}
 	return c.floor

@@ -1,8 +1,6 @@
 package fs
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -49,9 +47,13 @@ func (c *calls) get(id fuse.RequestID) *call {
 // killPoll is how often an interrupted caller is looked at.
 const killPoll = 50 * time.Millisecond
 
+// ending are the signals by which somebody wants a program to end.
+const ending = 1<<(syscall.SIGHUP-1) | 1<<(syscall.SIGINT-1) | 1<<(syscall.SIGQUIT-1) |
+	1<<(syscall.SIGKILL-1) | 1<<(syscall.SIGTERM-1)
+
 // interrupt is told when a signal reached the caller of a request, whatever the
-// signal, and once. The request ends only if its caller is being killed: a
-// program whose window was resized while it reads a file should not see EINTR.
+// signal, and once. The request ends only if its caller is to end: a program
+// whose window was resized while it opens a file should not see EINTR.
 func (m *Mount) interrupt(r *fuse.InterruptRequest) {
 	k := m.calls.get(r.IntrID)
 	if k == nil {
@@ -66,12 +68,12 @@ func (m *Mount) interrupt(r *fuse.InterruptRequest) {
 	}
 }
 
-// watch cancels the call when its caller is being killed.
+// watch cancels the call when its caller is to end.
 func (k *call) watch() {
 	tick := time.NewTicker(killPoll)
 	defer tick.Stop()
 	for {
-		if killed(k.pid) {
+		if toEnd(k.pid) {
 			k.cancel()
 			return
 		}
@@ -83,19 +85,30 @@ func (k *call) watch() {
 	}
 }
 
-// killed tells whether a thread has SIGKILL pending, as each has whose process is
-// ended by any signal, or is gone.
-func killed(pid uint32) bool {
+// toEnd tells whether a thread is gone or has to deal with a signal that ends
+// programs. While it waits for an answer it can't, so the signal is pending; one
+// that kills at once shows as SIGKILL.
+func toEnd(pid uint32) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return errors.Is(err, os.ErrNotExist)
 	}
-	lines := bufio.NewScanner(bytes.NewReader(b))
-	for lines.Scan() {
-		if v, ok := strings.CutPrefix(lines.Text(), "SigPnd:"); ok {
-			set, err := strconv.ParseUint(strings.TrimSpace(v), 16, 64)
-			return err == nil && set&(1<<(syscall.SIGKILL-1)) != 0
+	return endingPending(string(b))
+}
+
+// endingPending reads a thread's status as in /proc.
+func endingPending(status string) bool {
+	set := make(map[string]uint64)
+	for line := range strings.Lines(status) {
+		name, v, _ := strings.Cut(line, ":")
+		switch name {
+		case "SigPnd", "ShdPnd", "SigBlk":
+			n, err := strconv.ParseUint(strings.TrimSpace(v), 16, 64)
+			if err != nil {
+				return false
+			}
+			set[name] = n
 		}
 	}
-	return false
+	return (set["SigPnd"]|set["ShdPnd"])&^set["SigBlk"]&ending != 0
 }

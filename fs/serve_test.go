@@ -134,16 +134,32 @@ func TestNotesAreSentUntilTheEnd(t *testing.T) {
 	wg.Wait()
 }
 
-func TestKilled(t *testing.T) {
-	if killed(uint32(os.Getpid())) {
-		t.Error("this process is said to be killed")
+func TestToEnd(t *testing.T) {
+	if toEnd(uint32(os.Getpid())) {
+		t.Error("this process is said to end")
 	}
 	cmd := exec.Command("true")
 	if err := cmd.Run(); err != nil {
 		t.Skip(err)
 	}
-	if !killed(uint32(cmd.Process.Pid)) {
+	if !toEnd(uint32(cmd.Process.Pid)) {
 		t.Error("a process that has ended is said to live")
+	}
+	for _, c := range []struct {
+		thread, shared, blocked uint64
+		want                    bool
+	}{
+		{0, 0, 0, false},
+		{1 << 8, 0, 0, true},         // killed
+		{0, 1 << 14, 0, true},        // SIGTERM, for which it has a handler
+		{0, 1 << 1, 0, true},         // SIGINT
+		{0, 1 << 14, 1 << 14, false}, // blocked: it does not want to know
+		{1 << 22, 1 << 27, 0, false}, // SIGURG, SIGWINCH
+	} {
+		s := fmt.Sprintf("Name:\tx\nSigPnd:\t%016x\nShdPnd:\t%016x\nSigBlk:\t%016x\n", c.thread, c.shared, c.blocked)
+		if got := endingPending(s); got != c.want {
+			t.Errorf("%q: got %v", s, got)
+		}
 	}
 }
 

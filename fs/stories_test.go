@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand"
 	"os"
+	"path/filepath"
 	"sort"
 	"strings"
 	"sync"
@@ -25,6 +26,15 @@ func init() {
 		"attributes": attributes, "xattrs": xattrs, "mapped": mapped, "other kinds": otherKinds,
 		"refused": refused, "random": randomWrites, "parallel": parallel, "between volumes": betweenVolumes,
 		"privileges": privileges, "append": appends, "deep": deepTree,
+
+		// These need others to do something.
+		"with write":                  func(u *user) { u.write("Private/kept", "kept") },
+		"with read":                   func(u *user) { u.want("Private/kept", "kept") },
+		"with open file":              withOpenFile,
+		"with many nodes":             withManyNodes,
+		"with a look":                 withLook,
+		"with a reader":               withReader,
+		"with changes from elsewhere": withChanges,
 	}
 }
 
@@ -539,4 +549,90 @@ func deepTree(u *user) {
 	same("where", got(os.Getwd()), u.path(p))
 	must(os.Chdir("/"))
 	must(os.RemoveAll(u.path("Private/0")))
+}
+
+func withOpenFile(u *user) {
+	f := got(os.Create(u.path("Private/f")))
+	got(f.WriteString("written"))
+	u.pause()
+	_, err := f.WriteString("more")
+	wantErr(err, syscall.ENOTCONN, "write after the end")
+	f.Close()
+}
+
+func withManyNodes(u *user) {
+	for i := range 100 {
+		u.write(fmt.Sprintf("Private/%d", i), "")
+	}
+	u.pause()
+	for i := range 100 {
+		must(os.Remove(u.path(fmt.Sprintf("Private/%d", i))))
+	}
+	u.pause()
+}
+
+// withReader reads a file that may never come.
+func withReader(u *user) {
+	u.pause()
+	_, name := filepath.Split(u.args[0])
+	f := got(unix.Open(u.path(u.args[0]), unix.O_RDONLY, 0))
+	b := make([]byte, 10)
+	n, err := unix.Pread(f, b, 4096)
+	must(err)
+	if !strings.Contains(strings.Repeat(name, 20), string(b[:n])) || n != len(b) {
+		panic(fmt.Sprintf("read %q", b[:n]))
+	}
+}
+
+func withChanges(u *user) {
+	dir := "People/bob.id/"
+	for _, name := range []string{"a", "b", "c", "dir/inner"} {
+		u.want(dir+name, "one")
+	}
+	_, err := os.Stat(u.path(dir + "e"))
+	wantErr(err, os.ErrNotExist, "not there yet")
+	same("names", u.list(dir), "a b c dir")
+	old := got(os.OpenFile(u.path(dir+"a"), os.O_RDONLY, 0))
+	removed := got(os.Open(u.path(dir + "b")))
+	m := got(unix.Mmap(int(old.Fd()), 0, 3, unix.PROT_READ, unix.MAP_SHARED))
+	before := got(old.Stat())
+	u.pause()
+	u.eventually("new content", func() bool { return got(os.Stat(u.path(dir+"a"))).Size() == 4 })
+	u.want(dir+"a", "two!")
+	b := make([]byte, 10)
+	n, _ := old.ReadAt(b, 0)
+	same("the open old version", string(b[:n]), "one")
+	same("the mapped old version", string(m), "one")
+	same("the size of the old version", got(old.Stat()).Size(), 3)
+	if !os.SameFile(before, got(os.Stat(u.path(dir+"a")))) {
+		panic("another inode number after a change from elsewhere")
+	}
+	for _, name := range []string{"b", "c", "dir/inner", "dir"} {
+		u.eventually(name+" is gone", func() bool {
+			_, err := os.Stat(u.path(dir + name))
+			return errors.Is(err, os.ErrNotExist)
+		})
+	}
+	u.want(dir+"d", "one")
+	u.want(dir+"e", "new")
+	n, _ = removed.ReadAt(b, 0)
+	same("the open removed file", string(b[:n]), "one")
+	same("names", u.list(dir), "a d e")
+	u.write(dir+"from alice", "hello")
+	u.pause()
+	u.eventually("a folder of a name that was there before", func() bool {
+		_, err := os.Stat(u.path(dir + "dir"))
+		return err == nil
+	})
+	u.write(dir+"dir/inner", "again")
+	u.want(dir+"dir/inner", "again")
+}
+
+// withLook looks at what may never answer; it does not try again after EINTR.
+func withLook(u *user) {
+	u.pause()
+	var s unix.Stat_t
+	err := unix.Stat(u.path(u.args[0]), &s)
+	time.Sleep(time.Second) // a signal that ends the program does it now
+	must(err)
 }

@@ -39,22 +39,90 @@ func (t *Tree) change(n *node, now int64) {
 	})
 }
 
-// settle makes real what the view shows of the conflicts that n takes part in.
+// A settling is a file that stands under an odd name, and how it is shown there.
+type settling struct {
+	n     *node
+	g     []*node
+	name  string
+	low   bool    // it is the lowest of the file's names, where lower data are shown
+	items []*item // by datum
+}
+
+// settle makes real what the view shows of the conflicts that n takes part in,
+// and of those that the files in them take part in under other names.
 func (t *Tree) settle(n *node) {
+	var plan []settling
 	todo := slices.Clone(n.spots)
-	if t.off.settle && len(todo) > 1 {
-		todo = todo[len(todo)-1:]
-	}
 	var done []spot
-	for len(todo) > 0 {
+	for ; len(todo) > 0; todo = todo[1:] {
 		s := todo[0]
-		todo = todo[1:]
+		g := t.group(s.dir)
+		s.dir, s.link = g[0], link{}
 		if slices.Contains(done, s) {
 			continue
 		}
 		done = append(done, s)
-		todo = append(todo, t.settleName(s)...)
+		for _, p := range t.settlings(g, s.name) {
+			plan = append(plan, p)
+			if !t.off.settle {
+				todo = append(todo, p.n.spots...)
+			}
+		}
 	}
+	for _, p := range plan {
+		if p.low {
+			t.splitAll(p)
+		}
+	}
+	for _, p := range plan {
+		if p.n.e.several() {
+			t.touch(p.n, nil)
+		}
+		if p.items[0].copy {
+			t.move(p.n, p.g, p.name, p.n.spotIn(p.g, p.name).dir, p.items[0].name)
+			t.alive(p.n.spotIn(p.g, p.items[0].name).dir)
+		}
+	}
+}
+
+// settlings returns the files that stand in g under an odd name.
+func (t *Tree) settlings(g []*node, name string) (list []settling) {
+	if len(g) == 1 && len(g[0].sub.odd) == 0 {
+		return nil
+	}
+	v := t.viewOf(g)
+	if v.items[name] == nil {
+		return nil
+	}
+	for i, n := range v.names[name] {
+		if n.isDir() || slices.Contains(v.names[name][:i], n) {
+			continue
+		}
+		low := n.spots[0]
+		p := settling{n: n, g: g, name: name, low: low.name == name && slices.Contains(g, low.dir)}
+		for _, d := range n.e.shown() {
+			p.items = append(p.items, v.find(name, n, d.dot))
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// find returns the item of v that shows a datum of n, which stands under name;
+// nil if v doesn't show it there.
+func (v *view) find(name string, n *node, dot Dot) *item {
+	for _, i := range v.items {
+		if !i.dir && i.stands == name && i.has(n, dot) {
+			return i
+		}
+	}
+	return nil
+}
+
+// spotIn returns the spot at which n stands in g under name.
+func (n *node) spotIn(g []*node, name string) spot {
+	at := slices.IndexFunc(n.spots, func(s spot) bool { return s.name == name && slices.Contains(g, s.dir) })
+	return n.spots[at]
 }
 
 // free settles the copies that would be shown as name of g if it went, so that
@@ -76,71 +144,14 @@ func (t *Tree) free(g []*node, name string) {
 	}
 }
 
-// settleName makes real what the view shows of the conflicts at one spot, and
-// returns the other spots of the files that this touched.
-func (t *Tree) settleName(s spot) (more []spot) {
-	g := t.group(s.dir)
-	if len(g) == 1 && len(g[0].sub.odd) == 0 {
-		return nil
-	}
-	v := t.viewOf(g)
-	if v.items[s.name] == nil {
-		return nil
-	}
-	var nodes []*node
-	for _, n := range v.names[s.name] {
-		if !n.isDir() && !slices.Contains(nodes, n) {
-			nodes = append(nodes, n)
+// splitAll makes files of their own of the lower data of p's file, under the
+// names under which they are shown.
+func (t *Tree) splitAll(p settling) {
+	for i, d := range p.n.e.shown() {
+		if i > 0 && p.items[i] != p.items[0] && t.nodes[derived(p.n.id, d.dot)] == nil {
+			t.split(p.n, d, p.n.spotIn(p.g, p.name).dir, p.items[i].name)
 		}
 	}
-	items := make([][]*item, len(nodes)) // by node, then datum
-	for i, n := range nodes {
-		for _, d := range n.e.shown() {
-			items[i] = append(items[i], v.find(s.name, n, d.dot))
-		}
-	}
-	for i, n := range nodes {
-		if t.settleNode(g, s.name, n, items[i]) {
-			more = append(more, n.spots...)
-		}
-	}
-	return more
-}
-
-// find returns the item of v that shows a datum of n, which stands under name;
-// nil if v doesn't show it there.
-func (v *view) find(name string, n *node, dot Dot) *item {
-	for _, i := range v.items {
-		if !i.dir && i.stands == name && i.has(n, dot) {
-			return i
-		}
-	}
-	return nil
-}
-
-// settleNode settles n, which stands in g under name and whose data are shown by
-// items. It tells whether there was anything to do.
-func (t *Tree) settleNode(g []*node, name string, n *node, items []*item) bool {
-	data := n.e.shown()
-	at := slices.IndexFunc(n.spots, func(s spot) bool { return s.name == name && slices.Contains(g, s.dir) })
-	spot := n.spots[at]
-	did := false
-	lowest := at == 0
-	if len(data) > 1 && lowest {
-		for i := 1; i < len(data); i++ {
-			if items[i] != items[0] && t.nodes[derived(n.id, data[i].dot)] == nil {
-				t.split(n, data[i], spot.dir, items[i].name)
-			}
-		}
-		t.touch(n, nil)
-		did = true
-	}
-	if items[0].copy {
-		t.move(n, g, name, spot.dir, items[0].name)
-		t.alive(spot.dir)
-		did = true
-	}
-	return did
 }
 
 // split makes a file of its own of a lower datum of n. Its link is numbered like

@@ -10,8 +10,10 @@
 // up; readers that are too many leave. Handlers answer last: one that panics
 // has not answered yet, and its caller gets EIO.
 //
-// A signal that kills the caller ends a request that waits; any other signal
-// does not, since few programs expect that reading a file is interrupted.
+// A signal that is to end the caller (SIGKILL, SIGTERM, SIGINT, …) ends a request
+// that waits; any other signal does not, since few programs expect that opening
+// a file is interrupted. Reads through the kernel's page cache can't be ended; they
+// end with the drive's own deadline.
 //
 // What the library doesn't know (READDIRPLUS, RENAME2) is reached by reflection,
 // in door.go alone; without it the kernel uses the older requests.

@@ -87,13 +87,13 @@ func same[T comparable](what string, got, want T) {
 
 // eventually waits for what comes from elsewhere.
 func (u *user) eventually(what string, ok func() bool) {
-	for range 300 {
+	for range 1000 {
 		if ok() {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	panic("not within 3 s: " + what)
+	panic("not within 10 s: " + what)
 }
 
 func (u *user) write(p, s string) { must(os.WriteFile(u.path(p), []byte(s), 0o644)) }

@@ -15,6 +15,7 @@ import (
 	"bazil.org/fuse"
 
 	"satchel/chain"
+	"satchel/fs/drive"
 	"satchel/fs/drive/drivetest"
 	"satchel/storage"
 	"satchel/storage/storagetest"
@@ -93,6 +94,15 @@ func TestMountedAgain(t *testing.T) {
 	if err := m.Wait(); err != nil {
 		t.Error(err)
 	}
+	if m, err = MountAt(odd, p.D, Options{AllowOther: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := fusermount(odd, true); err != nil { // as users do it
+		t.Fatal(err)
+	}
+	if err := m.Wait(); err != nil {
+		t.Error(err)
+	}
 }
 
 func stacks() string {
@@ -106,6 +116,9 @@ func TestUnmountWhileInUse(t *testing.T) {
 	c.paused()
 	if err := Unmount(p.dir); !errors.Is(err, syscall.EBUSY) || !strings.Contains(err.Error(), "in use") {
 		t.Fatalf("unmounting what is in use: %v", err)
+	}
+	if err := fusermount(p.dir, false); !errors.Is(err, syscall.EBUSY) {
+		t.Fatalf("the same as a user does it: %v", err)
 	}
 	start := time.Now()
 	if err := p.mount.Unmount(t.Context()); err != nil {
@@ -237,6 +250,10 @@ func TestChangesFromElsewhere(t *testing.T) {
 		bob.Write("People/alice.id/a", "two!")
 		bob.Remove("People/alice.id/b", false)
 		bob.Rename("People/alice.id/c", "People/alice.id/d")
+		mode := os.FileMode(0o640)
+		if _, err := bob.Node("People/alice.id/d").SetAttr(t.Context(), drive.SetAttr{Mode: &mode}); err != nil {
+			t.Error(err)
+		}
 		bob.Write("People/alice.id/e", "new")
 		bob.Remove("People/alice.id/dir/inner", false)
 		bob.Remove("People/alice.id/dir", true)
@@ -247,6 +264,7 @@ func TestChangesFromElsewhere(t *testing.T) {
 		bob.Sync()
 		bob.Want("People/alice.id/a", "two!")
 		bob.Want("People/alice.id/from alice", "hello")
+		bob.Want("People/alice.id/b", "back")
 		bob.Mkdir("People/alice.id/dir")
 		bob.Wait()
 		alice.Sync()

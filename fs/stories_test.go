@@ -70,6 +70,17 @@ func files(u *user) {
 	if b := got(os.ReadFile(u.path("Private/big"))); !bytes.Equal(b, big) {
 		panic("a big file comes back different")
 	}
+	// Larger than 32 bits can say, and nearly all hole.
+	f = got(os.Create(u.path("Private/sparse")))
+	must(f.Truncate(5 << 30))
+	got(f.WriteAt([]byte("x"), 5<<30-1))
+	b := []byte("full of something")
+	got(f.ReadAt(b, 4<<30))
+	same("a hole", string(b), strings.Repeat("\x00", len(b)))
+	got(f.ReadAt(b[:1], 5<<30-1))
+	same("the last byte", string(b[:1]), "x")
+	same("size", got(f.Stat()).Size(), 5<<30)
+	must(f.Close())
 }
 
 func openFiles(u *user) {
@@ -593,7 +604,7 @@ func withChanges(u *user) {
 	wantErr(err, os.ErrNotExist, "not there yet")
 	same("names", u.list(dir), "a b c dir")
 	old := got(os.OpenFile(u.path(dir+"a"), os.O_RDONLY, 0))
-	removed := got(os.Open(u.path(dir + "b")))
+	removed := got(os.OpenFile(u.path(dir+"b"), os.O_RDWR, 0))
 	m := got(unix.Mmap(int(old.Fd()), 0, 3, unix.PROT_READ, unix.MAP_SHARED))
 	before := got(old.Stat())
 	u.pause()
@@ -614,11 +625,20 @@ func withChanges(u *user) {
 		})
 	}
 	u.want(dir+"d", "one")
+	u.eventually("another mode", func() bool { return got(os.Stat(u.path(dir+"d"))).Mode() == 0o640 })
 	u.want(dir+"e", "new")
 	n, _ = removed.ReadAt(b, 0)
 	same("the open removed file", string(b[:n]), "one")
 	same("names", u.list(dir), "a d e")
 	u.write(dir+"from alice", "hello")
+	got(removed.WriteAt([]byte("back"), 0)) // a write brings it back
+	must(removed.Sync())
+	u.eventually("the removed file is there again", func() bool {
+		b, err := os.ReadFile(u.path(dir + "b"))
+		return err == nil && string(b) == "back"
+	})
+	must(removed.Close())
+	u.want(dir+"b", "back")
 	u.pause()
 	u.eventually("a folder of a name that was there before", func() bool {
 		_, err := os.Stat(u.path(dir + "dir"))

@@ -133,11 +133,13 @@ func (n *names) Sync(ctx context.Context) error {
 	return nil
 }
 
-// Record returns a name's record. One that isn't known may have been registered
-// a moment ago, so the chain is asked once more, though not at each look-up.
+// Record returns a name's record. One that isn't known, or has no zone file yet,
+// may have got it a moment ago, so the chain is asked once more, though not at
+// each look-up.
 func (n *names) Record(ctx context.Context, name chain.Name) (chain.Record, error) {
 	rec, err := n.index.Lookup(name)
-	if !errors.Is(err, chain.ErrUnknownName) || !n.maySync() {
+	young := errors.Is(err, chain.ErrUnknownName) || err == nil && !rec.HasValue
+	if !young || !n.maySync() {
 		return rec, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

@@ -10,6 +10,7 @@ import (
 	"satchel/crypto"
 	"satchel/fs/profile"
 	"satchel/storage"
+	"satchel/storage/pack"
 )
 
 // askTimeout bounds the wait for the slowest provider of a mutable object.
@@ -76,8 +77,13 @@ type Fault struct {
 	URL   string    `json:"url"`
 	Error string    `json:"error"`
 	Time  time.Time `json:"time"`
-	Own   bool      `json:"own"` // one of the user's own providers
+	Own   bool      `json:"own"`  // one of the user's own providers
+	Lied  bool      `json:"lied"` // it gave bytes that their author didn't sign, or old ones
 }
+
+// lieStays is how long a provider that lied is named, however well it answers
+// since.
+const lieStays = time.Hour
 
 // fault notes what was wrong with a provider, for status, and logs it once.
 func (d *Drive) fault(url string, err error) {
@@ -85,21 +91,26 @@ func (d *Drive) fault(url string, err error) {
 		return
 	}
 	f := Fault{URL: storage.Redact(url), Error: err.Error(), Time: time.Now()}
+	f.Lied = profile.Faulty(err) || errors.Is(err, crypto.ErrOpen) || errors.Is(err, pack.ErrWrong)
 	for _, p := range d.opt.Providers {
 		f.Own = f.Own || p.URL == url
 	}
 	d.statusMu.Lock()
 	old, had := d.faults[url]
-	d.faults[url] = f
+	if !had || f.Lied || !old.Lied || time.Since(old.Time) > lieStays {
+		d.faults[url] = f
+	}
 	d.statusMu.Unlock()
 	if !had || old.Error != f.Error {
 		d.opt.Log.Warn("provider failed", "provider", f.URL, "err", err)
 	}
 }
 
-// well forgets a provider's fault.
+// well forgets a provider's fault, unless it lied lately.
 func (d *Drive) well(url string) {
 	d.statusMu.Lock()
-	delete(d.faults, url)
-	d.statusMu.Unlock()
+	defer d.statusMu.Unlock()
+	if f, ok := d.faults[url]; ok && (!f.Lied || time.Since(f.Time) > lieStays) {
+		delete(d.faults, url)
+	}
 }

@@ -249,7 +249,7 @@ func (t *turn) take(a answer) ([]byte, error) {
 	if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, context.Canceled) {
 		t.blame(a.p.URL, err)
 	}
-	if storage.CanPass(err) && !errors.Is(err, errWrong) {
+	if storage.CanPass(err) && !errors.Is(err, ErrWrong) {
 		t.again = append(t.again, a.p)
 	}
 	return nil, err
@@ -281,7 +281,7 @@ func (t *turn) takeRange(a answer) ([]byte, error) {
 	j := t.j
 	end := a.from + int64(len(a.data))
 	if end < j.off+j.n && end < a.to {
-		return nil, wrongFrom(a.p, fmt.Errorf("pack %s: only %d bytes from %d: %w", j.e.id, len(a.data), a.from, errWrong))
+		return nil, wrongFrom(a.p, fmt.Errorf("pack %s: only %d bytes from %d: %w", j.e.id, len(a.data), a.from, ErrWrong))
 	}
 	b := make([]byte, 0, j.n)
 	if a.from > j.off {
@@ -302,7 +302,7 @@ func (t *turn) takeRange(a answer) ([]byte, error) {
 	case a.from > j.off || end < j.off+j.n:
 		return t.afresh(a.p)
 	}
-	return nil, wrongFrom(a.p, fmt.Errorf("pack %s: bytes %d to %d: %w: %w", j.e.id, j.off, j.off+j.n, errWrong, err))
+	return nil, wrongFrom(a.p, fmt.Errorf("pack %s: bytes %d to %d: %w: %w", j.e.id, j.off, j.off+j.n, ErrWrong, err))
 }
 
 // afresh asks p for the whole range: what it gave failed the check together
@@ -399,7 +399,7 @@ func (s *Store) download(ctx context.Context, p storage.Provider, e *entry, pref
 		return nil, fmt.Errorf("%w: %w", errLocal, err)
 	}
 	size, err := s.fill(ctx, f, p, e, prefix)
-	if errors.Is(err, errWrong) && prefix > 0 {
+	if errors.Is(err, ErrWrong) && prefix > 0 {
 		// Who gave the wrong bytes, he or whoever gave the prefix?
 		if err = f.Truncate(0); err == nil {
 			size, err = s.fill(ctx, f, p, e, 0)
@@ -433,11 +433,11 @@ func (s *Store) fill(ctx context.Context, f *os.File, p storage.Provider, e *ent
 	case err != nil:
 		return 0, err
 	case w.n > MaxSize:
-		return 0, wrongFrom(p, fmt.Errorf("pack %s: over %d bytes: %w", e.id, MaxSize, errWrong))
+		return 0, wrongFrom(p, fmt.Errorf("pack %s: over %d bytes: %w", e.id, MaxSize, ErrWrong))
 	}
 	var got ID
 	if h.Sum(got[:0]); got != e.id {
-		return 0, wrongFrom(p, fmt.Errorf("pack %s: its %d bytes are those of %s: %w", e.id, w.n, got, errWrong))
+		return 0, wrongFrom(p, fmt.Errorf("pack %s: its %d bytes are those of %s: %w", e.id, w.n, got, ErrWrong))
 	}
 	return w.n, nil
 }
@@ -446,12 +446,12 @@ func (s *Store) fill(ctx context.Context, f *os.File, p storage.Provider, e *ent
 func (s *Store) copyHere(w io.Writer, id ID, n int64) error {
 	e, f, base, err := s.find(id, 0, n)
 	if err != nil {
-		return errWrong // dropped meanwhile: without it then
+		return ErrWrong // dropped meanwhile: without it then
 	}
 	defer s.release(e)
 	got, err := io.Copy(w, io.NewSectionReader(f, base, n))
 	if err == nil && got < n || err != nil && !errors.Is(err, errLocal) {
-		err = errWrong
+		err = ErrWrong
 	}
 	return err
 }

@@ -86,7 +86,7 @@ func hashOf(r io.ReaderAt, size int64) (id ID, err error) {
 func verify(r io.ReaderAt, size int64, id ID) error {
 	got, err := hashOf(r, size)
 	if err == nil && got != id {
-		err = fmt.Errorf("pack %s: its bytes are those of %s: %w", id, got, errWrong)
+		err = fmt.Errorf("pack %s: its bytes are those of %s: %w", id, got, ErrWrong)
 	}
 	return err
 }

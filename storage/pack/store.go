@@ -15,7 +15,8 @@ import (
 )
 
 var (
-	errWrong  = errors.New("wrong bytes")
+	// ErrWrong reports a pack that has other bytes than its id says.
+	ErrWrong  = errors.New("wrong bytes")
 	errClosed = fmt.Errorf("pack store: %w", os.ErrClosed)
 )
 

@@ -15,9 +15,9 @@ import (
 )
 
 // errVoid reports a transaction that can't take effect any more: it was mined
-// without one, as the consensus hash in it was another chain's, or its coins are
-// gone.
-var errVoid = errors.New("it was mined without effect, or its coins are gone")
+// without one, as the consensus hash in it was another chain's, or it is refused,
+// as its coins are gone.
+var errVoid = errors.New("the transaction came to nothing")
 
 // maxVoid is how many such are taken before the chain is thought to be at odds
 // with the rules.
@@ -26,6 +26,9 @@ const maxVoid = 5
 // walk sends one operation after the other until next has none. next looks at
 // the index, which stands at the tip.
 func (r *Registrar) walk(ctx context.Context, n chain.Name, key *btcec.PrivateKey, progress func(Step), next func() (*operation, error)) error {
+	if !ops.ValidName(string(n)) && !ops.ValidNamespace(string(n)) {
+		return fmt.Errorf("%q can't be a name", n) // nor a file's
+	}
 	for void := 0; ; {
 		if err := r.Follower.Sync(ctx); err != nil {
 			return err
@@ -59,8 +62,8 @@ const (
 // send sends an operation, the very transaction of an earlier call if there was
 // one, and waits until it has taken effect.
 func (r *Registrar) send(ctx context.Context, n chain.Name, key *btcec.PrivateKey, o *operation) (chainhash.Hash, error) {
-	tx, again := r.kept(n, o)
-	if !again {
+	tx, ok := r.kept(n, o)
+	if !ok {
 		var err error
 		if tx, err = r.build(ctx, key, o); err != nil {
 			return chainhash.Hash{}, err
@@ -83,17 +86,16 @@ func (r *Registrar) send(ctx context.Context, n chain.Name, key *btcec.PrivateKe
 		if o.done() {
 			return txid, nil
 		}
-		if refused && !again {
-			return txid, errors.Join(err, r.forget(n))
+		if refused {
+			return txid, errors.Join(fmt.Errorf("%w: %w", errVoid, err), r.forget(n))
 		}
 		void, err := r.void(ctx, key, txid, o)
 		if err != nil {
 			return txid, unconfirmed(ctx, txid, err)
 		}
-		if void || refused {
+		if void {
 			return txid, errors.Join(errVoid, r.forget(n))
 		}
-		again = true
 		select {
 		case <-changed:
 		case <-time.After(pause):

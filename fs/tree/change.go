@@ -154,17 +154,19 @@ func (t *Tree) splitAll(p settling) {
 	}
 }
 
-// split makes a file of its own of a lower datum of n. Its link is numbered like
-// the datum, so that two who settle the same copy make the same.
+// split makes a file of its own of a lower datum of n. It keeps the datum's dot,
+// and its link is numbered by that too, so that two who settle the same copy
+// make the same. Neither is live: who has seen the dot, but not the settling,
+// would take it for removed; the view shows them since nothing else is there.
 func (t *Tree) split(n *node, d shown, dir *node, name string) {
 	a, stamp := n.e.attr()
 	l := link{Dot: d.dot}
-	id := derived(n.id, d.dot)
-	t.add(single(id, version{
+	e := &entry{id: derived(n.id, d.dot), versions: []version{{
 		dot: t.pending(), kind: n.e.kind(), attr: a, stamp: stamp,
 		places: []place{{l, dir.id, name, t.pending()}},
 		data:   &d.datum, mtime: d.mtime, mstamp: d.mstamp,
-	}), []spot{{dir, name, l}})
+	}}}
+	t.add(e, []spot{{dir, name, l}})
 	t.changed = true
 	t.alive(dir)
 }

@@ -553,6 +553,11 @@ func (w *hand) op() {
 		p -= table[k]
 	}
 	states := snapshot(w.t)
+	if w.s != nil {
+		for _, f := range []seenFile{o.dir, o.file, o.sub} {
+			w.lookUp(f)
+		}
+	}
 	o.do(k)
 	o.after(states)
 }

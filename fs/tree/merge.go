@@ -32,11 +32,11 @@ func (t *Tree) Join(h Head, ld Loader) ([]Change, error) {
 		t.replace(h, vec, ld)
 		return nil, nil
 	}
-	w := t.newWalk(h, ld, forward)
+	w := t.newWalk(h, vec, ld, forward)
 	if err := w.run(); err != nil {
 		return nil, fmt.Errorf("head %d of %s: %w", h.Seq, h.Name, err)
 	}
-	m := &merge{w: w, t: t, vec: vec, result: make(map[Identity]*entry), at: make(map[Identity][]place)}
+	m := &merge{w: w, t: t, result: make(map[Identity]*entry), at: make(map[Identity][]place)}
 	if err := m.plan(); err != nil {
 		return nil, fmt.Errorf("head %d of %s: %w", h.Seq, h.Name, err)
 	}
@@ -78,10 +78,8 @@ func (t *Tree) replace(h Head, vec Vector, ld Loader) {
 type merge struct {
 	w      *walk
 	t      *Tree
-	vec    Vector
 	result map[Identity]*entry  // of all that was gathered; nil is gone
 	at     map[Identity][]place // where it stands
-	odd    []Contradiction
 }
 
 func (m *merge) get(id Identity) *entry {
@@ -106,8 +104,6 @@ func (m *merge) plan() error {
 			m.result[id] = &entry{}
 		case n != nil && e != nil && n.isDir() != (e.kind() == Dir):
 			return badf("identity %v is a directory and a file", id)
-		case n != nil && n.isDir() && e == nil && m.w.theirs[id] != nil:
-			return badf("directory %v is gone by what each side says of the other", id)
 		}
 	}
 	if m.w.forward {
@@ -137,9 +133,7 @@ func (m *merge) join(id Identity) {
 		m.result[id] = b
 		return
 	}
-	m.result[id] = joinEntry(a, b, seen{m.t.vec, m.t.self}, seen{m.vec, m.w.h.Writer}, func(id Identity, d Dot) {
-		m.odd = append(m.odd, Contradiction{id, d})
-	})
+	m.result[id] = m.w.join(a, b)
 }
 
 // placeThere puts everything where the other head has it.
@@ -237,8 +231,10 @@ func (m *merge) apply() []Change {
 		}
 		m.stand(n)
 	}
-	t.odd = append(t.odd, m.odd...)
-	t.vec.merge(m.vec) // copies are named by it
+	for c := range m.w.odd {
+		t.odd = append(t.odd, c)
+	}
+	t.vec.merge(m.w.vec) // copies are named by it
 	t.gen++
 	return diff(before, t.snapshot(spots))
 }
@@ -317,7 +313,42 @@ func (m *merge) touched() map[nameKey]bool {
 			keys[nameKey{}] = true
 		}
 	}
+	if m.unites() {
+		// Whole directories come to be shown as one, or cease to.
+		for _, n := range m.t.nodes {
+			for _, s := range n.spots {
+				keys[nameKey{s.dir.id, s.name}] = true
+			}
+		}
+	}
 	return keys
+}
+
+// unites tells whether several directories of one name are shown as one, before
+// or after.
+func (m *merge) unites() bool {
+	if m.t.unions > 0 {
+		return true
+	}
+	dirs := make(map[nameKey]Identity)
+	for id, e := range m.result {
+		if id == Root || e == nil || e.kind() != Dir {
+			continue
+		}
+		k := nameKey{m.at[id][0].dir, m.at[id][0].name}
+		if _, two := dirs[k]; two {
+			return true
+		}
+		dirs[k] = id
+		if d := m.t.nodes[k.dir]; d != nil && d.isDir() {
+			for _, n := range d.sub.names[k.name] {
+				if _, gathered := m.result[n.id]; n.isDir() && !gathered {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // snapshot returns what the view shows at the given names, and all conflict

@@ -12,9 +12,10 @@ import (
 // its identity; only when no pair is left to compare it is descended alone, and
 // if it shows up on the other side after all, there too.
 type walk struct {
-	t  *Tree
-	h  Head
-	ld Loader
+	t   *Tree
+	h   Head
+	vec Vector // what is merged in h, itself included
+	ld  Loader
 	// The other head has all that is here. What is not in memory is taken over
 	// unread, unless something that is in memory must be found.
 	forward bool
@@ -24,6 +25,7 @@ type walk struct {
 	dirs   map[Identity]*pair
 	todo   []Identity
 	miss   missing
+	odd    map[Contradiction]struct{}
 }
 
 // A their is an entry of the other head.
@@ -40,11 +42,11 @@ type pair struct {
 	known       map[crypto.Hash]Ref
 }
 
-func (t *Tree) newWalk(h Head, ld Loader, forward bool) *walk {
+func (t *Tree) newWalk(h Head, vec Vector, ld Loader, forward bool) *walk {
 	if t.memo == nil {
 		t.memo = make(map[Ref][]standing)
 	}
-	return &walk{t: t, h: h, ld: ld, forward: forward,
+	return &walk{t: t, h: h, vec: vec, ld: ld, forward: forward, odd: make(map[Contradiction]struct{}),
 		theirs: make(map[Identity]*their), ours: make(map[Identity]bool), dirs: make(map[Identity]*pair)}
 }
 
@@ -67,7 +69,7 @@ func (w *walk) run() error {
 		if err := w.miss.err(); err != nil {
 			return err
 		}
-		if !w.alone() {
+		if !w.alone() && !w.gone() {
 			break
 		}
 	}
@@ -187,7 +189,10 @@ func (w *walk) gatherTheirs(b *their, a *node, p *pair) (same map[crypto.Hash]bo
 // take notes an entry of theirs.
 func (w *walk) take(s standing, in *their) {
 	id := s.e.id
-	if w.theirs[id] != nil {
+	if x := w.theirs[id]; x != nil {
+		if x.e == s.e {
+			return // a page that is read again
+		}
 		w.miss.add(badf("identity %v is in the tree twice", id))
 		return
 	}
@@ -230,6 +235,35 @@ func (w *walk) alone() bool {
 		}
 	}
 	return more
+}
+
+// gone descends, whole, the directories that both sides have and that are gone
+// when they are joined, since each side has removed what the other has; what
+// stands in them has to stand elsewhere. It tells whether there were any.
+func (w *walk) gone() bool {
+	if w.forward {
+		return false
+	}
+	more := false
+	for id := range w.theirs {
+		a, b := w.here(id), w.there(id)
+		if a == nil || b == nil || id == Root || a.e.equal(b.e) || w.join(a.e, b.e) != nil {
+			continue
+		}
+		if p := w.dirs[id]; p == nil || !p.whole {
+			w.dirs[id] = &pair{whole: true}
+			w.descend(id, w.dirs[id])
+			more = true
+		}
+	}
+	return more
+}
+
+// join joins two states of one identity, theirs being b.
+func (w *walk) join(a, b *entry) *entry {
+	return joinEntry(a, b, seen{w.t.vec, w.t.self}, seen{w.vec, w.h.Writer}, func(id Identity, d Dot) {
+		w.odd[Contradiction{id, d}] = struct{}{}
+	})
 }
 
 // lost tells whether something that is in memory here was not found there.

@@ -97,17 +97,15 @@ func lessPrivileged(ctx context.Context, n *drive.Node) (*os.FileMode, error) {
 	return &mode, nil
 }
 
-// killPriv takes those bits away, and has the kernel look again.
-func (m *Mount) killPriv(ctx context.Context, n *drive.Node) error {
+// killPriv takes those bits away. The kernel looks at the attributes again after
+// what the file was opened for.
+func killPriv(ctx context.Context, n *drive.Node) error {
 	mode, err := lessPrivileged(ctx, n)
 	if err != nil || mode == nil {
 		return err
 	}
-	if _, err := n.SetAttr(ctx, drive.SetAttr{Mode: mode}); err != nil {
-		return err
-	}
-	m.notes.add(drive.Event{Kind: drive.AttrChanged, Node: n})
-	return nil
+	_, err = n.SetAttr(ctx, drive.SetAttr{Mode: mode})
+	return err
 }
 
 func (m *Mount) statfs(ctx context.Context, r *fuse.StatfsRequest) error {

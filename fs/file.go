@@ -35,7 +35,7 @@ func (m *Mount) open(ctx context.Context, r *fuse.OpenRequest) error {
 		return nil
 	}
 	if r.OpenFlags&fuse.OpenKillSUIDGID != 0 {
-		if err := m.killPriv(ctx, n); err != nil {
+		if err := killPriv(ctx, n); err != nil {
 			return err
 		}
 	}
@@ -81,7 +81,7 @@ func (m *Mount) write(ctx context.Context, r *fuse.WriteRequest) error {
 		if err != nil {
 			return err
 		}
-		if err := m.killPriv(ctx, n); err != nil {
+		if err := killPriv(ctx, n); err != nil {
 			return err
 		}
 	}

@@ -16,8 +16,9 @@ const (
 	// keep is how long the kernel may keep names and attributes. It is told of
 	// every change from elsewhere, so this only bounds the harm of a lost note.
 	keep = time.Minute
-	// keepMissing is how long it may keep that a name isn't there.
-	keepMissing = 5 * time.Second
+	// keepMissing is how long it may keep that a name isn't there. It is short,
+	// for a removed file comes back without a note when somebody writes to it.
+	keepMissing = time.Second
 )
 
 // node returns the node with that number.

@@ -239,7 +239,7 @@ func two(t *testing.T) (w *drivetest.World, alice *place, bob drivetest.Actor) {
 
 func TestChangesFromElsewhere(t *testing.T) {
 	_, alice, bob := two(t)
-	for _, name := range []string{"a", "b", "c"} {
+	for _, name := range []string{"a", "b", "c", "m"} {
 		bob.Write("People/alice.id/"+name, "one")
 	}
 	bob.Mkdir("People/alice.id/dir")
@@ -251,7 +251,7 @@ func TestChangesFromElsewhere(t *testing.T) {
 		bob.Remove("People/alice.id/b", false)
 		bob.Rename("People/alice.id/c", "People/alice.id/d")
 		mode := os.FileMode(0o640)
-		if _, err := bob.Node("People/alice.id/d").SetAttr(t.Context(), drive.SetAttr{Mode: &mode}); err != nil {
+		if _, err := bob.Node("People/alice.id/m").SetAttr(t.Context(), drive.SetAttr{Mode: &mode}); err != nil {
 			t.Error(err)
 		}
 		bob.Write("People/alice.id/e", "new")

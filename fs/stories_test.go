@@ -8,6 +8,7 @@ import (
 	"math/rand"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"strings"
 	"sync"
@@ -391,8 +392,28 @@ func privileges(u *user) {
 	must(os.WriteFile(p, []byte("x"), 0o755))
 	must(os.Chmod(p, os.ModeSetuid|os.ModeSetgid|0o755))
 	same("mode", got(os.Stat(p)).Mode(), os.ModeSetuid|os.ModeSetgid|0o755)
-	must(os.Chown(p, 1, 1))
+	must(os.Chown(p, 1, -1))
 	same("mode after chown", got(os.Stat(p)).Mode(), os.FileMode(0o755))
+	must(os.Chmod(p, os.ModeSetuid|0o777))
+	// Somebody without privileges writes to it.
+	fd := got(unix.Open(p, unix.O_WRONLY, 0))
+	must(dropFsetid())
+	got(unix.Pwrite(fd, []byte("y"), 0))
+	must(unix.Close(fd))
+	u.eventually("no setuid after a write", func() bool { return got(os.Stat(p)).Mode() == 0o777 })
+}
+
+// dropFsetid takes the right to keep setuid bits from the thread, which the
+// caller stays on.
+func dropFsetid() error {
+	runtime.LockOSThread()
+	h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var d [2]unix.CapUserData
+	if err := unix.Capget(&h, &d[0]); err != nil {
+		return err
+	}
+	d[0].Effective &^= 1 << unix.CAP_FSETID
+	return unix.Capset(&h, &d[0])
 }
 
 // appends has two descriptors append in turn, one of which was not opened for it.
@@ -597,12 +618,13 @@ func withReader(u *user) {
 
 func withChanges(u *user) {
 	dir := "People/bob.id/"
-	for _, name := range []string{"a", "b", "c", "dir/inner"} {
+	for _, name := range []string{"a", "b", "c", "m", "dir/inner"} {
 		u.want(dir+name, "one")
 	}
+	same("mode", got(os.Stat(u.path(dir+"m"))).Mode(), 0o644)
 	_, err := os.Stat(u.path(dir + "e"))
 	wantErr(err, os.ErrNotExist, "not there yet")
-	same("names", u.list(dir), "a b c dir")
+	same("names", u.list(dir), "a b c dir m")
 	old := got(os.OpenFile(u.path(dir+"a"), os.O_RDONLY, 0))
 	removed := got(os.OpenFile(u.path(dir+"b"), os.O_RDWR, 0))
 	m := got(unix.Mmap(int(old.Fd()), 0, 3, unix.PROT_READ, unix.MAP_SHARED))
@@ -625,11 +647,11 @@ func withChanges(u *user) {
 		})
 	}
 	u.want(dir+"d", "one")
-	u.eventually("another mode", func() bool { return got(os.Stat(u.path(dir+"d"))).Mode() == 0o640 })
+	u.eventually("another mode", func() bool { return got(os.Stat(u.path(dir+"m"))).Mode() == 0o640 })
 	u.want(dir+"e", "new")
 	n, _ = removed.ReadAt(b, 0)
 	same("the open removed file", string(b[:n]), "one")
-	same("names", u.list(dir), "a d e")
+	same("names", u.list(dir), "a d e m")
 	u.write(dir+"from alice", "hello")
 	got(removed.WriteAt([]byte("back"), 0)) // a write brings it back
 	must(removed.Sync())

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync"
 	"syscall"
@@ -103,16 +104,20 @@ func parseReaddir(b []byte) (h fuse.HandleID, off int64, size int, ok bool) {
 
 // direntsPlus is dirents with an entry before each name. An entry without a node
 // says nothing but that the name is there: so are those that would have to be
-// opened first, and those that can't be looked at now.
+// opened first, and all from the first on that can't be looked at now, since each
+// might wait as long.
 func (m *Mount) direntsPlus(ctx context.Context, dir *drive.Node, list []drive.DirEntry, off int64, size int) []byte {
 	b := make([]byte, 0, size)
+	plain := m.above[dir]
 	for i, e := range list {
 		if len(b)+entrySize+direntLen(e.Name) > size {
 			break
 		}
 		var found entry
-		if off+int64(i) >= 2 && !m.above[dir] {
-			found, _ = m.find(ctx, func() (*drive.Node, error) { return dir.Lookup(ctx, e.Name) })
+		if off+int64(i) >= 2 && !plain {
+			var err error
+			found, err = m.find(ctx, func() (*drive.Node, error) { return dir.Lookup(ctx, e.Name) })
+			plain = err != nil && !errors.Is(err, os.ErrNotExist)
 		}
 		if found.id != 0 {
 			b = found.append(b)

@@ -61,7 +61,10 @@ func (m *Mount) unmount(ctx context.Context) error {
 		if m.gone() {
 			return nil
 		}
-		if err := umount(m.dir, false); !errors.Is(err, syscall.EBUSY) {
+		switch err := umount(m.dir, false); {
+		case errors.Is(err, syscall.EINVAL):
+			return nil // somebody else did it just now
+		case !errors.Is(err, syscall.EBUSY):
 			return err
 		}
 		select {

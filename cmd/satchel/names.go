@@ -33,7 +33,7 @@ type names struct {
 	unsub    func()
 
 	mu     sync.Mutex
-	synced time.Time // when an unknown name last made us look for new blocks
+	synced time.Time // when the chain was last asked because of an unknown name
 }
 
 // chainInfo is what is kept of a chain so that its index opens without it.
@@ -133,32 +133,44 @@ func (n *names) Sync(ctx context.Context) error {
 	return nil
 }
 
-// Record returns a name's record. One that isn't known, or has no zone file yet,
-// may have got it a moment ago, so the chain is asked once more, though not at
-// each look-up.
+// Record returns a name's record. One that isn't known, or has no zone file, may
+// have got it a moment ago, so the chain is asked once more.
 func (n *names) Record(ctx context.Context, name chain.Name) (chain.Record, error) {
 	rec, err := n.index.Lookup(name)
-	young := errors.Is(err, chain.ErrUnknownName) || err == nil && !rec.HasValue
-	if !young || !n.maySync() {
+	if !errors.Is(err, chain.ErrUnknownName) && (err != nil || rec.HasValue) {
 		return rec, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if n.follower.Sync(ctx) != nil {
+	if n.syncSince(ctx, time.Now()) != nil {
 		return rec, err
 	}
 	return n.index.Lookup(name)
 }
 
-// maySync allows one extra look at the chain in a while.
-func (n *names) maySync() bool {
+// syncGap is the least time between two such questions, which some program could
+// otherwise have us ask without end.
+const syncGap = 100 * time.Millisecond
+
+// syncSince returns when the chain was asked at some time after t. Many callers
+// share one question.
+func (n *names) syncSince(ctx context.Context, t time.Time) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if time.Since(n.synced) < 500*time.Millisecond {
-		return false
+	if n.synced.After(t) {
+		return nil
 	}
-	n.synced = time.Now()
-	return true
+	select {
+	case <-time.After(syncGap - time.Since(n.synced)):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	start := time.Now()
+	err := n.follower.Sync(ctx)
+	if err == nil {
+		n.synced = start
+	}
+	return err
 }
 
 func (n *names) zonefile(hash [20]byte) string {

@@ -73,9 +73,7 @@ func (p *Person) Unmount() {
 // Satchel runs a command in the person's home.
 func (p *Person) Satchel(args ...string) Result {
 	p.w.t.Helper()
-	cmd := exec.Command(p.w.bin, append([]string{"--home", p.Home}, args...)...)
-	cmd.Env = append(withoutSatchel(os.Environ()), "SATCHEL_PASSPHRASE="+Passphrase)
-	return p.w.run(cmd)
+	return p.w.With([]string{"SATCHEL_PASSPHRASE=" + Passphrase}, append([]string{"--home", p.Home}, args...)...)
 }
 
 // JSON runs a command with --json and decodes what it prints.

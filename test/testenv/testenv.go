@@ -8,10 +8,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,8 +38,14 @@ var binary = sync.OnceValues(func() (string, error) {
 	return bin, nil
 })
 
-// Main runs the tests of a package that uses this one, and cleans up after them.
+// Main runs the tests of a package that uses this one, several at a time, and
+// cleans up after them.
 func Main(m *testing.M) {
+	flag.Parse()
+	beside := flag.Lookup("test.parallel")
+	if beside != nil && beside.Value.String() == fmt.Sprint(runtime.GOMAXPROCS(0)) {
+		_ = beside.Value.Set(fmt.Sprint(max(4, runtime.GOMAXPROCS(0))))
+	}
 	code := m.Run()
 	if bin, err := binary(); err == nil {
 		os.RemoveAll(filepath.Dir(bin))
@@ -53,9 +61,11 @@ type World struct {
 	Chain string // address of the private chain
 }
 
-// New starts a world that ends with the test. Without /dev/fuse the test is skipped.
+// New starts a world that ends with the test, which from here on runs beside
+// others: most of what it does is waiting. Without /dev/fuse it is skipped.
 func New(t *testing.T) *World {
 	t.Helper()
+	t.Parallel()
 	if _, err := os.Stat("/dev/fuse"); err != nil {
 		t.Skip("no /dev/fuse here")
 	}
@@ -143,23 +153,27 @@ func (r Result) Has(words ...string) Result {
 // Satchel runs the program.
 func (w *World) Satchel(args ...string) Result {
 	w.t.Helper()
-	return w.run(exec.Command(w.bin, args...))
+	return w.run(w.Command(args...))
+}
+
+// Command is a run of the program that the test starts and ends itself.
+func (w *World) Command(args ...string) *exec.Cmd {
+	cmd := exec.Command(w.bin, args...)
+	cmd.Env = withoutSatchel(os.Environ())
+	return cmd
 }
 
 // With runs the program with more in its environment.
 func (w *World) With(env []string, args ...string) Result {
 	w.t.Helper()
-	cmd := exec.Command(w.bin, args...)
-	cmd.Env = append(withoutSatchel(os.Environ()), env...)
+	cmd := w.Command(args...)
+	cmd.Env = append(cmd.Env, env...)
 	return w.run(cmd)
 }
 
 // run runs a command with a deadline and without our passphrase.
 func (w *World) run(cmd *exec.Cmd) Result {
 	w.t.Helper()
-	if cmd.Env == nil {
-		cmd.Env = withoutSatchel(os.Environ())
-	}
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	r := Result{Line: strings.Join(cmd.Args, " ")}

@@ -137,10 +137,14 @@ func (h *history) run() (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			b, ok := r.(broken)
-			if !ok {
+			switch {
+			case ok:
+				err = b.error
+			case h.abl != nothing:
+				err = fmt.Errorf("panic: %v", r) // without a rule nothing is sure
+			default:
 				panic(r)
 			}
-			err = b.error
 		}
 	}()
 	h.counts.runs++
@@ -405,6 +409,9 @@ func (h *history) converge() {
 		s, v := snapshot(w.t), w.shows(w.t)
 		if i == 0 {
 			end, view = s, v
+			continue
+		}
+		if h.abl != nothing {
 			continue
 		}
 		if err := s.equal(end); err != nil {

@@ -3,6 +3,7 @@ package devnet
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -224,6 +225,25 @@ func TestOpenAfter(t *testing.T) {
 		if err := n.Close(); err != nil {
 			t.Errorf("%s: %v", c.what, err)
 		}
+	}
+}
+
+// TestInUse opens a chain that is open.
+func TestInUse(t *testing.T) {
+	dir := t.TempDir()
+	n := open(t, dir)
+	if _, err := Open(dir, Options{Log: quiet}); !errors.Is(err, ErrInUse) {
+		t.Fatalf("opened twice: %v", err)
+	}
+	if err := n.Mine(1); err != nil {
+		t.Error(err)
+	}
+	want := n.Height()
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := open(t, dir).Height(); got != want {
+		t.Errorf("height %d, want %d", got, want)
 	}
 }
 

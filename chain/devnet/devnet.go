@@ -116,16 +116,13 @@ func (n *Node) open() error {
 	if err := os.MkdirAll(n.zonefiles(), 0o700); err != nil {
 		return err
 	}
-	if err := errors.Join(sweep(n.dir), sweep(n.zonefiles())); err != nil {
-		return err
-	}
-	if err := n.openMiner(); err != nil {
-		return err
-	}
 	if err := n.openChain(); err != nil {
 		return err
 	}
-	var err error
+	err := errors.Join(sweep(n.dir), sweep(n.zonefiles()), n.openMiner())
+	if err != nil {
+		return err
+	}
 	if n.names, err = chain.OpenIndex(filepath.Join(n.dir, "index"), chain.Satchel(n.params, FirstBlock)); err != nil {
 		return err
 	}

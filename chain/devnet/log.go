@@ -11,6 +11,7 @@ import (
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
+	"golang.org/x/sys/unix"
 )
 
 // A blockLog is the one durable record of the chain: each block in the order in
@@ -38,7 +39,11 @@ const (
 	recordHeader = 9
 )
 
-// openLog opens or makes the log at path, and reads it through.
+// ErrInUse reports a folder whose chain another process has open.
+var ErrInUse = errors.New("another process runs this chain")
+
+// openLog opens or makes the log at path, and reads it through. Until it is
+// closed nobody else can open it.
 func openLog(path string) (*blockLog, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
@@ -47,6 +52,13 @@ func openLog(path string) (*blockLog, error) {
 		}
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = ErrInUse
+		}
 		return nil, err
 	}
 	l := &blockLog{f: f}

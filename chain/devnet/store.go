@@ -26,16 +26,17 @@ func (n *Node) cleanPath() string  { return filepath.Join(n.dir, "clean") }
 // openChain opens the chain as the log has it. btcd's database is used if it was
 // closed with the log at its present length; else it is made anew.
 func (n *Node) openChain() error {
+	var err error
+	if n.store, err = openLog(n.logPath()); err != nil {
+		return err
+	}
 	clean, err := n.takeClean()
 	if err != nil {
 		return err
 	}
-	if n.store, err = openLog(n.logPath()); err != nil {
-		return err
-	}
 	if !clean || n.openDatabase() != nil {
-		if err := n.remake(); err != nil {
-			return err
+		if n.failed = n.remake(); n.failed != nil {
+			return n.failed
 		}
 	}
 	tip := n.chain.BestSnapshot()
@@ -81,8 +82,7 @@ func (n *Node) takeClean() (bool, error) {
 	if err := syncDir(n.dir); err != nil {
 		return false, err
 	}
-	st, err := os.Stat(n.logPath())
-	return err == nil && string(note) == strconv.FormatInt(st.Size(), 10), nil
+	return string(note) == strconv.FormatInt(n.store.size, 10), nil
 }
 
 // openDatabase opens btcd's database if it has the newest block of the log.
@@ -124,11 +124,10 @@ func (n *Node) closeChain() error {
 	if n.store == nil {
 		return err
 	}
-	err = errors.Join(err, n.store.Close())
-	if err != nil || n.db == nil || n.failed != nil {
-		return err
+	if err == nil && n.db != nil && n.failed == nil {
+		err = writeFile(n.cleanPath(), []byte(strconv.FormatInt(n.store.size, 10)))
 	}
-	return writeFile(n.cleanPath(), []byte(strconv.FormatInt(n.store.size, 10)))
+	return errors.Join(err, n.store.Close()) // last: it lets others in
 }
 
 // change writes a record to the log, then does what it says. Should that fail,

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"satchel/test/testenv"
@@ -21,8 +22,10 @@ func TestDraggedFile(t *testing.T) {
 	alice.WantRead("People/bob.id/letter.txt", "hello bob, hello alice")
 
 	alice.Wait()
-	if got := alice.Sh(`getfattr --only-values -n user.satchel.state People/bob.id/letter.txt 2>/dev/null || echo none`); got == "" {
-		t.Error("a file should say whether it is stored")
+	for name, want := range map[string]string{"user.satchel.state": "stored", "user.satchel.by": "bob.id", "user.satchel.fresh": "20"} {
+		if got := alice.Xattr("People/bob.id/letter.txt", name); !strings.HasPrefix(got, want) {
+			t.Errorf("%s is %q, want it to begin with %q", name, got, want)
+		}
 	}
 	if got := alice.Sh(`ls People`); got != "bob.id\n" {
 		t.Errorf("ls People: got %q", got)

@@ -3,6 +3,7 @@ package testenv
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Passphrase opens everybody's keystore.
@@ -173,6 +176,17 @@ func (p *Person) Write(rel, text string) {
 func (p *Person) Read(rel string) string {
 	p.w.t.Helper()
 	return p.Sh(`cat "$1"`, rel)
+}
+
+// Xattr returns an extended attribute of a file, empty if it has none.
+func (p *Person) Xattr(rel, name string) string {
+	p.w.t.Helper()
+	buf := make([]byte, 1<<16)
+	n, err := unix.Getxattr(p.Path(rel), name, buf)
+	if err != nil && !errors.Is(err, unix.ENODATA) {
+		p.w.t.Fatalf("%s of %s: %v", name, rel, err)
+	}
+	return string(buf[:max(n, 0)])
 }
 
 // WantRead waits until a file has that text.

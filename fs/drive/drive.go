@@ -92,8 +92,6 @@ type Drive struct {
 
 	public, people *Node
 	root           *Node
-	nodesMu        sync.Mutex
-	nodes          map[*volume.Node]*Node
 
 	mu       sync.Mutex
 	volumes  map[string]*openVolume
@@ -131,7 +129,6 @@ func Open(ctx context.Context, o Options) (*Drive, error) {
 		secrets:  o.Keys.UserSecrets,
 		budget:   &volume.Budget{Max: dirtyBytes},
 		started:  time.Now(),
-		nodes:    make(map[*volume.Node]*Node),
 		volumes:  make(map[string]*openVolume),
 		opening:  make(map[string]chan struct{}),
 		contacts: make(map[chain.Name]*contact),
@@ -256,7 +253,7 @@ func (d *Drive) event(e volume.Event) {
 	if f == nil {
 		return
 	}
-	out := Event{Parent: d.known(e.Parent), Node: d.known(e.Node), Name: e.Name}
+	out := Event{Parent: d.wrap(e.Parent), Node: d.wrap(e.Node), Name: e.Name}
 	switch e.Kind {
 	case volume.EntryDeleted:
 		out.Kind = EntryDeleted
@@ -268,14 +265,4 @@ func (d *Drive) event(e volume.Event) {
 	if out.Parent != nil || out.Node != nil {
 		f(out)
 	}
-}
-
-// known returns the Node for a volume's node if somebody looked it up.
-func (d *Drive) known(in *volume.Node) *Node {
-	if in == nil {
-		return nil
-	}
-	d.nodesMu.Lock()
-	defer d.nodesMu.Unlock()
-	return d.nodes[in]
 }

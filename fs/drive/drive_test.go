@@ -329,6 +329,67 @@ func TestRemovedNameStopsItsFolder(t *testing.T) {
 	d2.Want("People/bob.id/b", "2")
 }
 
+// What was written before a folder stopped is neither lost nor published.
+func TestStoppedFolderKeepsWhatWasWritten(t *testing.T) {
+	w := New(t)
+	pa, pb := w.Person("alice.id", "a"), w.Person("bob.id", "b")
+	As(t, pa.Join())
+	d := pb.Open()
+	pb.Register(d)
+	bob := As(t, d)
+	bob.Write("People/alice.id/a", "1")
+	bob.Wait()
+	bob.Write("People/alice.id/b", "2")
+	w.Register("alice.id", "a thief", nil)
+	d.Sync(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := d.Wait(ctx); err == nil || !strings.Contains(err.Error(), "on this machine only") {
+		t.Fatalf("wait in a stopped folder: %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d = pb.Open()
+	defer d.Close()
+	bob.D = d
+	bob.Want("People/alice.id/a", "1")
+	bob.Want("People/alice.id/b", "2")
+	p2 := w.Person("alice.id", "a2")
+	alice := As(t, p2.Join())
+	if _, err := alice.Read("People/bob.id/b"); err == nil {
+		t.Fatal("the new owner reads before she is trusted")
+	}
+	_, now, err := d.Trust(context.Background(), "alice.id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.AcceptTrust(context.Background(), "alice.id", now); err != nil {
+		t.Fatal(err)
+	}
+	bob.Wait()
+	alice.Sync()
+	alice.Want("People/bob.id/b", "2")
+}
+
+// A drive that was never registered keeps what is written.
+func TestBeforeRegistration(t *testing.T) {
+	w := New(t)
+	p := w.Person("alice.id", "a")
+	d := p.Open()
+	As(t, d).Write("Private/a", "1")
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d = p.Open()
+	defer d.Close()
+	alice := As(t, d)
+	alice.Want("Private/a", "1")
+	p.Register(d)
+	alice.Wait()
+	alice.Want("Private/a", "1")
+}
+
 func TestUnregisteredNameIsSaid(t *testing.T) {
 	w, alice, bob, _, _ := two(t)
 	alice.Write("People/bob.id/a", "1")

@@ -16,6 +16,8 @@ const (
 	// longest how long a change waits at most.
 	idle    = 2 * time.Second
 	longest = 30 * time.Second
+	// retryHeld is the pause between tries to publish what is held.
+	retryHeld = 5 * time.Second
 	// reserve is kept free on the local disk, so that a full one can still be
 	// emptied and committed.
 	reserve = 64 << 20
@@ -31,6 +33,7 @@ func (d *Drive) commitLoop(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			for _, v := range d.openVolumes() {
+				d.publishHeld(ctx, v, now)
 				dirty, changed, since := v.Dirty()
 				if !dirty || now.Before(v.retryAt()) || now.Sub(changed) < idle && now.Sub(since) < longest {
 					continue
@@ -44,6 +47,17 @@ func (d *Drive) commitLoop(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// publishHeld publishes what was held, as soon as it can be.
+func (d *Drive) publishHeld(ctx context.Context, v *openVolume, now time.Time) {
+	if v.held() == nil || now.Before(v.retryAt()) || v.stopped() != nil {
+		return
+	}
+	v.failed(now, v.Republish(ctx))
+	v.mu.Lock()
+	v.retry = now.Add(retryHeld)
+	v.mu.Unlock()
 }
 
 // CommitAll makes all changes of all volumes durable on this machine.

@@ -39,14 +39,7 @@ func (d *Drive) wrap(in *volume.Node) *Node {
 	if in == nil {
 		return nil
 	}
-	d.nodesMu.Lock()
-	defer d.nodesMu.Unlock()
-	n := d.nodes[in]
-	if n == nil {
-		n = &Node{d: d, in: in}
-		d.nodes[in] = n
-	}
-	return n
+	return in.Outer(func() any { return &Node{d: d, in: in} }).(*Node)
 }
 
 // Inode is the node's number: 1 for the root, stable over restarts for all.
@@ -62,9 +55,6 @@ func (n *Node) Forget() {
 	if n.in == nil {
 		return
 	}
-	n.d.nodesMu.Lock()
-	delete(n.d.nodes, n.in)
-	n.d.nodesMu.Unlock()
 	n.in.Forget()
 }
 
@@ -110,6 +100,9 @@ func (n *Node) attr(i tree.Info) Attr {
 	}
 	if n.in.IsRoot() {
 		n.rootAttr(&a)
+	}
+	if n.in.Unlinked() {
+		a.Nlink = 0
 	}
 	return a
 }

@@ -154,7 +154,7 @@ func (d *Drive) pollWith(ctx context.Context, v *openVolume, looks map[chain.Nam
 			heads = append(heads, found{n, h})
 		}
 	}
-	d.stopFolder(v)
+	v.Freeze(v.stopped())
 	// All heads of a round are pinned before the first is judged and merged.
 	now := time.Now()
 	for _, f := range heads {

@@ -18,53 +18,128 @@ import (
 )
 
 // publish signs the head of a commit and queues it; when it returns, head and
-// packs survive a crash.
+// packs survive a crash. Where no head can be sealed to all members now, because
+// one of them is stopped or this state is a copy, the commit is held: as durable,
+// but on this machine only.
 func (d *Drive) publish(ctx context.Context, v *openVolume, c volume.Commit) (crypto.Hash, error) {
+	h := &profile.Head{Vector: c.Vector, Root: c.Root, Digest: c.Digest}
+	signed, why := d.signHead(ctx, v, c, h)
+	if why != nil {
+		if err := ctx.Err(); err != nil {
+			return crypto.Hash{}, err
+		}
+		var err error
+		if signed, err = d.hold(v, c, h); err != nil {
+			return crypto.Hash{}, errors.Join(why, err)
+		}
+		d.opt.Log.Warn("changes are kept on this machine only", "folder", v.Label(), "err", why)
+	} else {
+		packs := c.Packs
+		if v.held() != nil {
+			packs = append(slices.Clone(packs), d.packs.Staged()...)
+		}
+		needs := make([][32]byte, len(packs))
+		for i, id := range packs {
+			needs[i] = [32]byte(id)
+		}
+		if err := d.outbox.Put(signed, needs, func(tx *badger.Txn) error { return tx.Delete(heldKey(v.of)) }); err != nil {
+			return crypto.Hash{}, err
+		}
+		d.kickUpload()
+	}
+	v.mu.Lock()
+	v.known.Own = profile.Writer{Name: d.opt.Name, Mark: signed.Mark()}
+	v.heldWhy = why
+	if why == nil {
+		v.behind = time.Time{}
+	}
+	v.mu.Unlock()
+	return signed.Hash, nil
+}
+
+// signHead signs h for all members of the volume.
+func (d *Drive) signHead(ctx context.Context, v *openVolume, c volume.Commit, h *profile.Head) (*profile.Signed[profile.Head], error) {
 	d.mu.Lock()
 	err := d.ownErr
 	d.mu.Unlock()
 	if err != nil {
-		return crypto.Hash{}, err
+		return nil, err
 	}
 	members, known, err := d.members(ctx, v)
 	if err != nil {
-		return crypto.Hash{}, err
+		return nil, err
 	}
 	f, err := d.finder(v.of)
 	if err != nil {
-		return crypto.Hash{}, err
+		return nil, err
 	}
 	at, err := f.Write(v.of, d.self)
 	if err != nil {
-		return crypto.Hash{}, err
+		return nil, err
 	}
 	prev, err := d.outbox.Last(crypto.KindHead, d.self, at.Locator[:])
 	if err != nil {
-		return crypto.Hash{}, err
+		return nil, err
 	}
-	h := &profile.Head{Vector: c.Vector, Known: known, Root: c.Root, Digest: c.Digest}
+	h.Known = known
 	if h.Tells, err = d.tells(v.of); err != nil {
-		return crypto.Hash{}, err
+		return nil, err
 	}
-	signed, err := h.Sign(d.opt.Keys.Signing, profile.Stamp{
+	return h.Sign(d.opt.Keys.Signing, profile.Stamp{
 		Whose: d.whose(), Device: d.self, Seq: c.Seq, Prev: prev, Time: c.Time,
 	}, v.of, at.Locator, members)
+}
+
+// heldKey is where a held head of a volume is: sealed to this name alone, at no
+// locator that anybody asks for.
+func heldKey(of profile.Volume) []byte { return []byte("held/" + of.Key()) }
+
+var heldAt = crypto.Locator(crypto.Sum([]byte("satchel held head v1")))
+
+// hold keeps a commit on this machine, to be published when that can be done.
+func (d *Drive) hold(v *openVolume, c volume.Commit, h *profile.Head) (*profile.Signed[profile.Head], error) {
+	me, err := d.selfProfile()
 	if err != nil {
-		return crypto.Hash{}, err
+		return nil, err
 	}
-	needs := make([][32]byte, len(c.Packs))
-	for i, id := range c.Packs {
-		needs[i] = [32]byte(id)
+	members := make(map[chain.Name]*profile.Profile)
+	for _, n := range v.of.Names {
+		members[n] = me // to nobody else
 	}
-	if err := d.outbox.Put(signed, needs, nil); err != nil {
-		return crypto.Hash{}, err
+	h.Known, h.Tells = nil, nil
+	signed, err := h.Sign(d.opt.Keys.Signing, profile.Stamp{Whose: d.whose(), Device: d.self, Seq: c.Seq, Time: c.Time}, v.of, heldAt, members)
+	if err != nil {
+		return nil, err
 	}
-	v.mu.Lock()
-	v.known.Own = profile.Writer{Name: d.opt.Name, Mark: signed.Mark()}
-	v.behind = time.Time{}
-	v.mu.Unlock()
-	d.kickUpload()
-	return signed.Hash, nil
+	return signed, d.put(heldKey(v.of), signed.Raw)
+}
+
+// openHeld returns the volume's held head, nil if there is none.
+func (d *Drive) openHeld(of profile.Volume) (*profile.Signed[profile.Head], error) {
+	raw, err := d.get(heldKey(of))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	me, err := d.selfProfile()
+	if err != nil {
+		return nil, err
+	}
+	return d.openHead(of, d.opt.Name, d.self, me, heldAt, raw, nil)
+}
+
+// selfProfile is the own profile, or what it will say before there is one.
+func (d *Drive) selfProfile() (*profile.Profile, error) {
+	if p, err := d.ownProfile(); err == nil {
+		return p.Body, nil
+	}
+	draft, err := d.draft()
+	if err != nil {
+		return nil, err
+	}
+	return profile.New(d.whose(), draft)
 }
 
 func (d *Drive) kickUpload() {

@@ -45,7 +45,8 @@ type Waiting struct {
 type VolumeStatus struct {
 	Folder    string            `json:"folder"`
 	Members   []chain.Name      `json:"members,omitempty"` // but me
-	State     string            `json:"state"`             // changing, uploading, stored
+	State     string            `json:"state"`             // changing, uploading, stored; held: on this machine only
+	Held      string            `json:"held,omitempty"`    // why
 	Fresh     *time.Time        `json:"fresh,omitempty"`   // last confirmed fresh for all members
 	FreshBy   int               `json:"fresh_by,omitempty"`
 	Problems  map[string]string `json:"problems,omitempty"` // by member
@@ -156,6 +157,9 @@ func (v *openVolume) status(uploading bool) VolumeStatus {
 			s.Problems = make(map[string]string)
 		}
 		s.Problems[string(n)] = problem(n, err)
+	}
+	if v.heldWhy != nil {
+		s.State, s.Held = "held", v.heldWhy.Error()
 	}
 	if v.failure != nil {
 		s.CommitErr = v.failure.Error()

@@ -375,6 +375,16 @@ func (d *Drive) Wait(ctx context.Context) error {
 	if err := d.CommitAll(ctx); err != nil {
 		return err
 	}
+	for _, v := range d.openVolumes() {
+		if v.held() != nil && v.stopped() == nil {
+			if err := v.Republish(ctx); err != nil {
+				return err
+			}
+		}
+		if why := v.held(); why != nil {
+			return fmt.Errorf("what changed in %s is kept on this machine only: %w", v.Label(), why)
+		}
+	}
 	d.kickUpload()
 	return d.waitStored(ctx, func(left leftover) bool { return left == leftover{} })
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"sort"
-	"strings"
 	"sync"
 	"time"
 
@@ -39,6 +38,7 @@ type openVolume struct {
 	behind  time.Time                // since when the own head lacks another's change
 	retry   time.Time                // no commit before
 	failure error                    // why the last commit failed
+	heldWhy error                    // why the last commit is on this machine only, if it is
 }
 
 func (v *openVolume) retryAt() time.Time {
@@ -55,6 +55,13 @@ func (v *openVolume) failed(now time.Time, err error) {
 	if err != nil {
 		v.retry = now.Add(5 * time.Second)
 	}
+}
+
+// held returns why the last commit is on this machine only, nil if it isn't.
+func (v *openVolume) held() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.heldWhy
 }
 
 // freshness is when the volume was last confirmed fresh for all its members,
@@ -194,7 +201,7 @@ func (d *Drive) openVolume(ctx context.Context, label string) (*openVolume, erro
 		return nil, err
 	}
 	v.known.Own = profile.Writer{Name: d.opt.Name, Mark: profile.Mark{Seq: last.Seq, Hash: last.Head}}
-	d.stopFolder(v)
+	v.Freeze(v.stopped())
 	if err := d.mergeKept(ctx, v); err != nil {
 		d.opt.Log.Warn("what was fetched before can't be shown now", "folder", label, "err", err)
 	}
@@ -267,17 +274,27 @@ func (d *Drive) source(ctx context.Context, name string) ([]storage.Provider, fu
 // lastHead returns the last commit of this device in the volume, from the
 // newest envelope that it signed there.
 func (d *Drive) lastHead(v *openVolume) (volume.Last, error) {
+	h, err := d.openHeld(v.of)
+	if err != nil {
+		return volume.Last{}, fmt.Errorf("held head of %s: %w", v.of.Key(), err)
+	}
 	out, err := d.outbox.Newest(crypto.KindHead, d.self, v.of.Key())
-	if err != nil || out == nil {
-		return volume.Last{}, err
-	}
-	own, err := d.ownProfile()
 	if err != nil {
 		return volume.Last{}, err
 	}
-	h, err := d.openHead(v.of, d.opt.Name, d.self, own.Body, crypto.Locator(out.Header.Locator), out.Raw, nil)
-	if err != nil {
-		return volume.Last{}, fmt.Errorf("own head of %s: %w", v.of.Key(), err)
+	switch {
+	case h != nil && (out == nil || out.Header.Seq < h.Header.Seq):
+		v.heldWhy = errors.New("not published yet")
+	case out == nil:
+		return volume.Last{}, nil
+	default:
+		own, err := d.ownProfile()
+		if err != nil {
+			return volume.Last{}, err
+		}
+		if h, err = d.openHead(v.of, d.opt.Name, d.self, own.Body, crypto.Locator(out.Header.Locator), out.Raw, nil); err != nil {
+			return volume.Last{}, fmt.Errorf("own head of %s: %w", v.of.Key(), err)
+		}
 	}
 	return volume.Last{
 		Commit: volume.Commit{Seq: h.Header.Seq, Vector: h.Body.Vector, Root: h.Body.Root, Digest: h.Body.Digest, Time: h.Time()},
@@ -380,17 +397,19 @@ func (d *Drive) finder(v profile.Volume) (*profile.Finder, error) {
 	return f, nil
 }
 
-// stopFolder refuses changes in a volume while one of its members is stopped.
-func (d *Drive) stopFolder(v *openVolume) {
+// stopped returns why a member of the volume is stopped, nil if none is.
+func (v *openVolume) stopped() error {
 	v.mu.Lock()
-	var why error
+	defer v.mu.Unlock()
 	for n, err := range v.errs {
-		if errors.Is(err, profile.ErrChanged) || errors.Is(err, chain.ErrUnknownName) {
-			why = fmt.Errorf("%s is stopped: %v; if you trust its new owner: satchel trust %s: %w", n, strings.TrimSpace(err.Error()), n, os.ErrPermission)
+		switch {
+		case errors.Is(err, profile.ErrChanged):
+			return fmt.Errorf("%v; if you trust its new owner: satchel trust %s: %w", err, n, os.ErrPermission)
+		case errors.Is(err, chain.ErrUnknownName):
+			return fmt.Errorf("%s is not registered any more: %w", n, os.ErrPermission)
 		}
 	}
-	v.mu.Unlock()
-	v.Freeze(why)
+	return nil
 }
 
 // get reads a value of the drive's own in the state database.

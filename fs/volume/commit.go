@@ -90,9 +90,8 @@ func (v *Volume) commitOne(ctx context.Context, always bool) error {
 		if err := v.closePacks(); err != nil {
 			return fmt.Errorf("commit %s: %w", v.opt.Label, err)
 		}
-		v.mu.Lock()
-		err := v.freeze(round >= rounds)
-		v.mu.Unlock()
+		err := v.locked(func() error { return v.freeze(round >= rounds) })
+		v.tellLater()
 		if err = v.resolve(ctx, err); err == errAgain || err == errMore {
 			continue
 		}
@@ -103,6 +102,20 @@ func (v *Volume) commitOne(ctx context.Context, always bool) error {
 	}
 }
 
+// tellLater passes on the events that came up under the lock.
+func (v *Volume) tellLater() {
+	v.mu.Lock()
+	events := v.later
+	v.later = nil
+	v.mu.Unlock()
+	if v.opt.Notify == nil {
+		return
+	}
+	for _, e := range events {
+		v.opt.Notify(e)
+	}
+}
+
 // errMore says that something was written since the last round of sealing.
 var errMore = errors.New("more was written")
 
@@ -110,9 +123,6 @@ var errMore = errors.New("more was written")
 // goes to the tree, the tree's changed pages go to packs. With force it seals
 // what was written meanwhile too.
 func (v *Volume) freeze(force bool) error {
-	if err := v.frozen; err != nil {
-		return err
-	}
 	for n := range v.dirty {
 		for i, c := range n.file.chunks {
 			if n.file.size <= maxInline {
@@ -205,6 +215,7 @@ func (n *Node) settle(v *Volume, s *sink) error {
 		n.info = info
 		if n.state == removed {
 			n.id, n.state = info.ID, live
+			v.later = append(v.later, Event{Kind: EntryChanged, Parent: v.nodes[info.Dir], Name: info.Name})
 			if v.nodes[n.id] == nil {
 				v.nodes[n.id] = n
 			}

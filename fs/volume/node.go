@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -33,6 +34,9 @@ const (
 type Node struct {
 	ino uint64
 	vol atomic.Pointer[Volume] // changes when the node moves to another volume
+
+	outerOnce sync.Once
+	outer     any
 
 	// Guarded by the volume's mutex.
 	id     tree.Identity
@@ -87,13 +91,17 @@ func (n *Node) lock() *Volume {
 // that stands for the identity now: a forgotten one may have a successor.
 func (n *Node) do(ctx context.Context, f func(v *Volume, n *Node) error) error {
 	for {
-		v := n.lock()
-		err := f(v, n.current(v))
-		v.mu.Unlock()
+		v, err := n.locked(f)
 		if err = v.resolve(ctx, err); err != errAgain {
 			return err
 		}
 	}
+}
+
+func (n *Node) locked(f func(v *Volume, n *Node) error) (*Volume, error) {
+	v := n.lock()
+	defer v.mu.Unlock()
+	return v, f(v, n.current(v))
 }
 
 // current returns the node that is registered for n's identity, n itself if
@@ -132,6 +140,20 @@ func (n *Node) show(v *Volume) (tree.Info, error) {
 
 // Volume returns the volume in which the node is.
 func (n *Node) Volume() *Volume { return n.vol.Load() }
+
+// Outer returns what makes returned when it was first called for this node: the
+// caller's own view of it.
+func (n *Node) Outer(makes func() any) any {
+	n.outerOnce.Do(func() { n.outer = makes() })
+	return n.outer
+}
+
+// Unlinked tells whether the node has no name any more.
+func (n *Node) Unlinked() bool {
+	v := n.lock()
+	defer v.mu.Unlock()
+	return n.state == unlinked
+}
 
 // Inode is the node's number.
 func (n *Node) Inode() uint64 { return n.ino }

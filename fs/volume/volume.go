@@ -90,6 +90,7 @@ type Volume struct {
 	changed time.Time                     // of the last change
 	since   time.Time                     // of the first change since the last commit
 	frozen  error                         // why nothing may be written any more, if so
+	later   []Event                       // to be told when the lock is free
 	needs   map[*Volume]struct{}          // must be committed first: things were moved there
 
 	cache *nodeCache
@@ -195,13 +196,17 @@ func (v *Volume) touched() {
 // lock and f runs again, so f must change nothing before it has what it needs.
 func (v *Volume) do(ctx context.Context, f func() error) error {
 	for {
-		v.mu.Lock()
-		err := f()
-		v.mu.Unlock()
-		if err = v.resolve(ctx, err); err != errAgain {
+		if err := v.resolve(ctx, v.locked(f)); err != errAgain {
 			return err
 		}
 	}
+}
+
+// locked runs f under the lock, which is given back even if f panics.
+func (v *Volume) locked(f func() error) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return f()
 }
 
 var errAgain = errors.New("read the missing nodes, try again")

@@ -24,7 +24,7 @@ build: deps
 	$(GO) build -o bin/satchel ./cmd/satchel
 
 bench: build
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./test/bench/...
+	$(GO) test -run '^$$' -bench . -timeout 60m $(PACKAGES)
 
 clean:
 	@test ! -x bin/satchel || bin/satchel demo --clean demo

@@ -42,31 +42,34 @@ func (v *Volume) Republish(ctx context.Context) error {
 }
 
 func (v *Volume) commit(ctx context.Context, always bool) error {
-	if err := v.commitNeeds(ctx, map[*Volume]bool{v: true}); err != nil {
-		return err
+	for {
+		if err := v.commitNeeds(ctx); err != nil {
+			return err
+		}
+		if err := v.commitOne(ctx, always); err != errNeeds {
+			return err
+		}
 	}
-	return v.commitOne(ctx, always)
 }
 
+// errNeeds says that something was moved to another volume since its commit.
+var errNeeds = errors.New("another volume must be committed first")
+
 // commitNeeds commits the volumes to which something was moved from here, so
-// that no crash finds it in neither.
-func (v *Volume) commitNeeds(ctx context.Context, seen map[*Volume]bool) error {
+// that no crash finds it in neither. Moves see to it that two volumes never
+// need each other.
+func (v *Volume) commitNeeds(ctx context.Context) error {
 	v.mu.Lock()
 	needs := maps.Clone(v.needs)
 	v.mu.Unlock()
-	for w := range needs {
-		if seen[w] {
-			continue
-		}
-		seen[w] = true
-		if err := w.commitNeeds(ctx, seen); err != nil {
-			return err
-		}
-		if err := w.commitOne(ctx, false); err != nil {
+	for w, count := range needs {
+		if err := w.commit(ctx, false); err != nil {
 			return err
 		}
 		v.mu.Lock()
-		delete(v.needs, w)
+		if v.needs[w] == count {
+			delete(v.needs, w)
+		}
 		v.mu.Unlock()
 	}
 	return nil
@@ -94,6 +97,9 @@ func (v *Volume) commitOne(ctx context.Context, always bool) error {
 		v.tellLater()
 		if err = v.resolve(ctx, err); err == errAgain || err == errMore {
 			continue
+		}
+		if err == errNeeds {
+			return err
 		}
 		if err != nil {
 			return fmt.Errorf("commit %s: %w", v.opt.Label, err)
@@ -123,6 +129,9 @@ var errMore = errors.New("more was written")
 // goes to the tree, the tree's changed pages go to packs. With force it seals
 // what was written meanwhile too.
 func (v *Volume) freeze(force bool) error {
+	if len(v.needs) > 0 {
+		return errNeeds
+	}
 	for n := range v.dirty {
 		for i, c := range n.file.chunks {
 			if n.file.size <= maxInline {
@@ -144,10 +153,7 @@ func (v *Volume) freeze(force bool) error {
 			return errMore
 		}
 	}
-	v.packMu.Lock()
-	open := v.data != nil
-	v.packMu.Unlock()
-	if open {
+	if v.packsOpen() {
 		if !force {
 			return errMore
 		}
@@ -155,12 +161,18 @@ func (v *Volume) freeze(force bool) error {
 			return err
 		}
 	}
-	s := &sink{v: v}
+	// Nodes of files that are settled are referred to by the tree from then on,
+	// so what takes them stays until a commit succeeds.
+	if v.nodesTo == nil {
+		v.nodesTo = &sink{v: v}
+	}
+	s := v.nodesTo
+	var settled []*Node
 	for n := range v.dirty {
 		if err := n.settle(v, s); err != nil {
-			s.abort()
 			return err
 		}
+		settled = append(settled, n)
 	}
 	// Everything that this device knows is older than the head: its seq is one
 	// above the highest.
@@ -172,11 +184,11 @@ func (v *Volume) freeze(force bool) error {
 	seq++
 	root, digest, err := v.tree.Flush(seq, s)
 	if err != nil {
-		s.abort()
 		return err
 	}
-	v.renumber(tree.Dot{Seq: seq, Writer: v.opt.Self})
+	v.renumber(tree.Dot{Seq: seq, Writer: v.opt.Self}, settled)
 	v.since = time.Time{}
+	v.nodesTo = nil
 	v.unfinished = &flushed{seq: seq, vector: vector, root: root, digest: digest, nodes: s}
 	return nil
 }
@@ -271,11 +283,15 @@ func (f *file) assemble(v *Volume, s *sink) (tree.Content, error) {
 
 // renumber gives files that are written to the number of the datum that they
 // have just become, with the lock held.
-func (v *Volume) renumber(dot tree.Dot) {
+func (v *Volume) renumber(dot tree.Dot, settled []*Node) {
 	fix := func(d *tree.Dot) {
 		if d.IsPending() {
 			*d = dot
 		}
+	}
+	for _, n := range settled {
+		fix(&n.info.DataDot)
+		fix(&n.info.Dot)
 	}
 	for n := range v.open {
 		fix(&n.info.DataDot)

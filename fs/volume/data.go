@@ -177,19 +177,34 @@ func (n *Node) writeChunk(ctx context.Context, i uint64, at int, p []byte) error
 			}
 		}
 		if err != nil {
+			_, _ = n.locked(func(v *Volume, n *Node) error { n.tidy(); return nil })
 			return err
 		}
 		break
 	}
 	if full != nil {
-		if err := n.sealChunk(i, full); err != nil {
+		if err := n.sealChunk(i, full, false); err != nil {
 			return err
 		}
 	}
-	if over {
-		return n.vol.Load().sealSome()
+	if !over {
+		return nil
+	}
+	v := n.vol.Load()
+	if err := v.sealSome(); err != nil {
+		return err
+	}
+	if v.opt.Relieve != nil && v.opt.Budget.over() {
+		return v.opt.Relieve()
 	}
 	return nil
+}
+
+// tidy drops a dirty file to which nothing was written after all, with the lock held.
+func (n *Node) tidy() {
+	if n.file != nil && !n.file.dirty {
+		n.file = nil
+	}
 }
 
 // errLoad says that a chunk must be read before it can be written to in part.

@@ -59,7 +59,7 @@ func (v *Volume) sealed(ctx context.Context, ref tree.Ref, off, n int64, check f
 	}
 	from, blame, err := v.opt.Source(ctx, ref.Owner)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: pack %s: %w", v.opt.Label, id, unreadable{err})
 	}
 	b, err := v.opt.Packs.Read(ctx, from, id, int64(ref.Off)+off, n, check, blame)
 	if err != nil {

@@ -63,6 +63,7 @@ func (h *Handle) Close() {
 		return
 	}
 	delete(v.open, n)
+	n.tidy()
 	if n.state == unlinked {
 		n.discard(v)
 		return

@@ -27,8 +27,8 @@ type Event struct {
 
 // Merge joins another writer's head, which the caller has verified, into the
 // tree. Nodes that it needs are read from the writer's providers; if one of
-// them can't be read the head is left out, whole. changed tells whether the view
-// is another one now.
+// them can't be read the head is left out, whole. changed tells whether the tree
+// is another one than that of the own last head.
 func (v *Volume) Merge(ctx context.Context, head tree.Head) (changed bool, err error) {
 	var events []Event
 	err = v.do(ctx, func() error {
@@ -50,7 +50,7 @@ func (v *Volume) Merge(ctx context.Context, head tree.Head) (changed bool, err e
 			v.opt.Notify(e)
 		}
 	}
-	return len(events) > 0, nil
+	return len(events) > 0 || head.Digest != v.Last().Digest, nil
 }
 
 // apply brings the nodes in step with a change of the view, with the lock held.

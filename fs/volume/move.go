@@ -17,11 +17,18 @@ import (
 // target the error is EXDEV, and the caller copies.
 func Move(ctx context.Context, from *Node, oldName string, to *Node, newName string, noReplace bool) error {
 	for range 5 {
-		// What is written but not sealed has no refs that could be moved.
+		// What is written but not sealed has no refs that could be moved, and what
+		// the target still owes to others must be there before it owes more.
 		if err := from.vol.Load().Commit(ctx); err != nil {
 			return err
 		}
-		err := moveOnce(ctx, from, oldName, to, newName, noReplace)
+		if err := to.vol.Load().Commit(ctx); err != nil {
+			return err
+		}
+		err := errAgain
+		for read := true; read && err == errAgain; {
+			read, err = moveOnce(ctx, from, oldName, to, newName, noReplace)
+		}
 		if err != errAgain {
 			return err
 		}
@@ -29,21 +36,35 @@ func Move(ctx context.Context, from *Node, oldName string, to *Node, newName str
 	return fmt.Errorf("%s is being written to: %w", oldName, syscall.EBUSY)
 }
 
-func moveOnce(ctx context.Context, from *Node, oldName string, to *Node, newName string, noReplace bool) error {
+// moveOnce tries once. With errAgain, read tells whether nodes were read that
+// were missing.
+func moveOnce(ctx context.Context, from *Node, oldName string, to *Node, newName string, noReplace bool) (read bool, err error) {
 	a, b := from.vol.Load(), to.vol.Load()
+	if a == b {
+		return false, from.Rename(ctx, oldName, to, newName, noReplace)
+	}
+	missing, err := lockedMove(a, from, oldName, b, to, newName, noReplace)
+	if missing != nil {
+		err = missing.resolve(ctx, err)
+		return err == errAgain, err
+	}
+	return false, err
+}
+
+// lockedMove is move with both locks.
+func lockedMove(a *Volume, from *Node, oldName string, b *Volume, to *Node, newName string, noReplace bool) (*Volume, error) {
 	first, second := a, b
 	if b.opt.Label < a.opt.Label {
 		first, second = b, a
 	}
 	first.mu.Lock()
+	defer first.mu.Unlock()
 	second.mu.Lock()
-	missing, err := move(a, from.current(a), oldName, b, to.current(b), newName, noReplace)
-	second.mu.Unlock()
-	first.mu.Unlock()
-	if missing != nil {
-		return missing.resolve(ctx, err)
+	defer second.mu.Unlock()
+	if from.vol.Load() != a || to.vol.Load() != b || len(b.needs) > 0 {
+		return nil, errAgain
 	}
-	return err
+	return move(a, from.current(a), oldName, b, to.current(b), newName, noReplace)
 }
 
 // move does the work with both locks held. If it returns a volume, the error
@@ -112,9 +133,10 @@ func move(a *Volume, from *Node, oldName string, b *Volume, to *Node, newName st
 	a.touched()
 	b.touched()
 	if a.needs == nil {
-		a.needs = make(map[*Volume]struct{})
+		a.needs = make(map[*Volume]uint64)
 	}
-	a.needs[b] = struct{}{}
+	a.moves++
+	a.needs[b] = a.moves
 	return nil, nil
 }
 

@@ -3,8 +3,8 @@ package volume
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
+	"syscall"
 
 	"satchel/crypto"
 	"satchel/fs/tree"
@@ -14,14 +14,19 @@ import (
 // packSize is where a pack is closed and the next begun.
 const packSize = 8 << 20
 
-// sealChunk seals chunk i of the node if it is still c, and puts its ref in its place.
-func (n *Node) sealChunk(i uint64, c *chunk) error {
+// sealChunk seals chunk i of the node if it is still c, and puts its ref in its
+// place. Unless it is for a commit it leaves the disk's reserve alone.
+func (n *Node) sealChunk(i uint64, c *chunk, commit bool) error {
 	v := n.lock()
 	n = n.current(v)
 	f := n.file
 	if f == nil || f.chunks[i] != c || c.frozen {
 		v.mu.Unlock()
 		return nil
+	}
+	if v.opt.Free != nil && !commit && v.opt.Free() < int64(len(c.buf)) {
+		v.mu.Unlock()
+		return fmt.Errorf("this machine's disk is full but for a reserve: %w", syscall.ENOSPC)
 	}
 	c.frozen = true
 	one, plain := f.size <= chunkSize, f.plain(i, c)
@@ -79,29 +84,37 @@ func (v *Volume) closeData() {
 	if w == nil {
 		return
 	}
-	v.closing.Add(1)
+	v.nclosing++
 	go func() {
-		defer v.closing.Done()
 		id, err := w.Close()
 		v.packMu.Lock()
 		defer v.packMu.Unlock()
 		if err != nil {
 			v.unclosed = append(v.unclosed, w)
-			return
+		} else {
+			v.made = append(v.made, id)
 		}
-		v.made = append(v.made, id)
+		v.nclosing--
+		v.packCond.Broadcast()
 	}()
+}
+
+// packsOpen tells whether refs to packs that are not closed may be about.
+func (v *Volume) packsOpen() bool {
+	v.packMu.Lock()
+	defer v.packMu.Unlock()
+	return v.data != nil || v.nclosing > 0 || len(v.unclosed) > 0
 }
 
 // closePacks closes the open data pack and waits until all are closed. A pack
 // that could not be closed (a full disk) is tried again with each call.
 func (v *Volume) closePacks() error {
 	v.packMu.Lock()
-	v.closeData()
-	v.packMu.Unlock()
-	v.closing.Wait()
-	v.packMu.Lock()
 	defer v.packMu.Unlock()
+	v.closeData()
+	for v.nclosing > 0 {
+		v.packCond.Wait()
+	}
 	for len(v.unclosed) > 0 {
 		id, err := v.unclosed[0].Close()
 		if err != nil {
@@ -132,29 +145,38 @@ func (v *Volume) sealSome() error {
 		if c == nil {
 			return nil
 		}
-		if err := n.sealChunk(i, c); err != nil {
+		if err := n.sealChunk(i, c, false); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// Relieve seals chunks until the memory that all volumes' dirty ones take is
+// within its bound or this volume has none left.
+func (v *Volume) Relieve() error { return v.sealSome() }
+
 // anyChunk returns a chunk in memory that nobody is sealing, the largest of the
 // first file that has one.
 func (v *Volume) anyChunk() (node *Node, at uint64, big *chunk) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for n := range v.dirty {
-		for i, c := range n.file.chunks {
-			if !c.frozen && (big == nil || len(c.buf) > len(big.buf)) {
-				node, at, big = n, i, c
+	for _, nodes := range []map[*Node]struct{}{v.dirty, v.open} { // open: unlinked ones too
+		for n := range nodes {
+			if n.file == nil {
+				continue
+			}
+			for i, c := range n.file.chunks {
+				if !c.frozen && (big == nil || len(c.buf) > len(big.buf)) {
+					node, at, big = n, i, c
+				}
+			}
+			if big != nil {
+				return node, at, big
 			}
 		}
-		if big != nil {
-			break
-		}
 	}
-	return node, at, big
+	return nil, 0, nil
 }
 
 // sealDirty seals every chunk in memory, the cut-off edges of old chunks too.
@@ -189,7 +211,7 @@ func (v *Volume) sealDirty(ctx context.Context) error {
 	}
 	v.mu.Unlock()
 	for _, j := range jobs {
-		if err := j.n.sealChunk(j.i, j.c); err != nil {
+		if err := j.n.sealChunk(j.i, j.c, true); err != nil {
 			return err
 		}
 	}
@@ -284,7 +306,7 @@ func (s *sink) Node(encode func(local func(tree.Ref) tree.Ref) ([]byte, error)) 
 		}
 		s.w = w
 	}
-	var open error
+	var open bool
 	plain, err := encode(func(r tree.Ref) tree.Ref {
 		if r == (tree.Ref{}) {
 			return r
@@ -296,12 +318,15 @@ func (s *sink) Node(encode func(local func(tree.Ref) tree.Ref) ([]byte, error)) 
 		case closed:
 			r.Pack = [32]byte(id)
 		default:
-			open = errors.New("a node refers to a pack that is still open")
+			open = true
 		}
 		return r
 	})
-	if err = errors.Join(err, open); err != nil {
+	if err != nil {
 		return tree.Ref{}, err
+	}
+	if open {
+		return tree.Ref{}, errMore // something was sealed since the packs were closed
 	}
 	sealed, hash, key, err := crypto.SealSegment(crypto.TypeNode, plain, true)
 	if err != nil {
@@ -328,12 +353,4 @@ func (s *sink) close() error {
 	s.closed = append(s.closed, id)
 	s.w = nil
 	return nil
-}
-
-// abort gives the open pack up; what it held was never referred to.
-func (s *sink) abort() {
-	if s.w != nil {
-		s.w.Abort()
-		s.w = nil
-	}
 }

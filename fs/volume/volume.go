@@ -54,6 +54,11 @@ type Options struct {
 	// Publish signs a head for the commit, makes it durable on this machine
 	// and queues it. It returns the hash of the head's envelope.
 	Publish func(ctx context.Context, c Commit) (crypto.Hash, error)
+	// Relieve, if set, has other volumes seal what they hold in dirty memory.
+	Relieve func() error
+	// Free, if set, returns the bytes that may still be written to this machine's
+	// disk. Only a commit may use more.
+	Free func() int64
 	// Notify, if set, is told of changes that came from elsewhere. It must not block.
 	Notify func(Event)
 }
@@ -91,17 +96,20 @@ type Volume struct {
 	since   time.Time                     // of the first change since the last commit
 	frozen  error                         // why nothing may be written any more, if so
 	later   []Event                       // to be told when the lock is free
-	needs   map[*Volume]struct{}          // must be committed first: things were moved there
+	needs   map[*Volume]uint64            // must be committed first, since things were moved there: by count of moves
+	moves   uint64
 
 	cache *nodeCache
 
 	packMu   sync.Mutex
-	data     *pack.Writer // the open data pack
-	closing  sync.WaitGroup
+	packCond *sync.Cond     // nclosing fell
+	data     *pack.Writer   // the open data pack
+	nclosing int            // packs that are being closed
 	made     []pack.ID      // closed since the last commit
 	moved    []pack.ID      // from another volume, not known to be stored
 	unclosed []*pack.Writer // could not be closed yet
 
+	nodesTo    *sink    // takes the nodes of the next commit
 	unfinished *flushed // a flush of which the head is not published yet
 }
 
@@ -116,6 +124,7 @@ func Open(ctx context.Context, last Last, o Options) (*Volume, error) {
 		heads: make(map[crypto.DeviceID]tree.Head),
 		cache: newNodeCache(64 << 20),
 	}
+	v.packCond = sync.NewCond(&v.packMu)
 	if last.Seq == 0 {
 		v.tree = tree.New(o.Self, o.Name, v.cache.load)
 		return v, nil

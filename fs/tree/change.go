@@ -132,8 +132,9 @@ func (t *Tree) free(g []*node, name string) {
 		return
 	}
 	var nodes []*node
+	number := suffixNumber(name)
 	for _, i := range t.viewOf(g).items {
-		if slices.Contains(i.passed, name) {
+		if i.copy && i.number > number && t.copyName(i, number) == name {
 			nodes = append(nodes, i.members[0].n)
 		}
 	}

@@ -3,6 +3,7 @@ package tree
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -29,6 +30,20 @@ func copyName(name, writer string, mtime int64, number int) string {
 		stem, ext = stem+ext, ""
 	}
 	return cut(stem, maxName-len(s)-len(ext)) + s + ext
+}
+
+// suffixNumber returns the number at the end of a copy's name, 1 if there is none.
+func suffixNumber(name string) int {
+	m := suffix.FindStringSubmatch(name)
+	if m == nil {
+		stem, _ := splitExt(name)
+		m = suffix.FindStringSubmatch(stem)
+	}
+	if m == nil || m[1] == "" {
+		return 1
+	}
+	n, _ := strconv.Atoi(m[1][1:])
+	return max(n, 1)
 }
 
 // splitExt splits a name before its last dot, if that is neither the first

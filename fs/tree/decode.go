@@ -16,6 +16,12 @@ func badf(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrFormat, fmt.Sprintf(format, args...))
 }
 
+const (
+	maxVersions = 1024 // of an entry: more than that many devices are no volume
+	maxPlaces   = 1024 // of a version
+	maxOwner    = 64   // bytes of a pack's owner's name
+)
+
 // A decoder turns a page into entries. Every number in it is checked against
 // the page's tables.
 type decoder struct {
@@ -66,7 +72,7 @@ func decodePage(kind byte, b []byte, at Ref, dir Identity) ([]standing, error) {
 
 func (d *decoder) checkPacks() {
 	for _, p := range d.packs {
-		if p.Owner == "" || len(p.Owner) > 255 || len(p.ID) != 0 && len(p.ID) != 32 {
+		if p.Owner == "" || len(p.Owner) > maxOwner || len(p.ID) != 0 && len(p.ID) != 32 {
 			d.fail("pack of %q", p.Owner)
 		}
 	}
@@ -110,6 +116,10 @@ func (d *decoder) or(w *wireDot, own Dot) Dot {
 
 func (d *decoder) entry(w *wireEntry, dir Identity) standing {
 	e := &entry{id: w.ID}
+	if len(w.Versions) > maxVersions {
+		d.fail("identity %v: %d versions", w.ID, len(w.Versions))
+		return standing{e: e}
+	}
 	for i := range w.Versions {
 		e.versions = append(e.versions, d.version(&w.Versions[i], dir))
 	}
@@ -123,6 +133,9 @@ func (d *decoder) entry(w *wireEntry, dir Identity) standing {
 	var data []Dot
 	for _, x := range w.Data {
 		data = append(data, d.dot(x))
+	}
+	if !slices.IsSortedFunc(links, link.compare) || !slices.IsSortedFunc(data, Dot.compare) {
+		d.fail("identity %v: dead links or data out of order", e.id)
 	}
 	e.revive(links, data)
 	s := standing{e: e, dir: dir, digest: w.Digest}
@@ -140,11 +153,14 @@ func (e *entry) revive(links []link, data []Dot) {
 	for i := range e.versions {
 		v := &e.versions[i]
 		for _, p := range v.places {
-			if !slices.Contains(links, p.link) {
+			if _, dead := slices.BinarySearchFunc(links, p.link, link.compare); !dead {
 				e.links = append(e.links, p.link)
 			}
 		}
-		if v.data != nil && !slices.Contains(data, v.data.dot) {
+		if v.data == nil {
+			continue
+		}
+		if _, dead := slices.BinarySearchFunc(data, v.data.dot, Dot.compare); !dead {
 			e.data = append(e.data, v.data.dot)
 		}
 	}
@@ -157,7 +173,8 @@ func (d *decoder) version(w *wireVersion, dir Identity) version {
 	dot := d.dot(w.Dot)
 	v := version{
 		dot: dot, kind: Kind(w.Kind), stamp: d.or(w.Stamp, dot), mtime: w.Mtime, mstamp: d.or(w.Mstamp, dot),
-		attr: Attr{Mode: w.Mode, UID: w.UID, GID: w.GID, Atime: w.Atime, Ctime: w.Ctime, Btime: w.Btime},
+		attr:  Attr{Mode: w.Mode, UID: w.UID, GID: w.GID, Atime: w.Atime, Ctime: w.Ctime, Btime: w.Btime},
+		extra: w.Extra,
 	}
 	if w.Mode > 0o7777 {
 		d.fail("mode %o", w.Mode)
@@ -173,6 +190,10 @@ func (d *decoder) version(w *wireVersion, dir Identity) version {
 	}
 	if err := checkXattrs(v.attr.Xattrs); err != nil {
 		d.fail("%v", err)
+	}
+	if len(w.Places) > maxPlaces {
+		d.fail("%d places", len(w.Places))
+		return v
 	}
 	for i := range w.Places {
 		v.places = append(v.places, d.place(&w.Places[i], dir, dot))

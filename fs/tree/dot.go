@@ -15,8 +15,6 @@ type Identity [16]byte
 // String returns i in lower-case hex.
 func (i Identity) String() string { return hex.EncodeToString(i[:]) }
 
-func (i Identity) less(j Identity) bool { return bytes.Compare(i[:], j[:]) < 0 }
-
 // Root is the identity of a volume's root.
 var Root Identity
 

@@ -216,7 +216,7 @@ func (c *encoder) version(v *version, dir Identity) wireVersion {
 	w := wireVersion{
 		Dot: c.dot(v.dot), Kind: uint8(v.kind),
 		Mode: a.Mode, UID: a.UID, GID: a.GID, Atime: a.Atime, Ctime: a.Ctime, Btime: a.Btime,
-		Stamp: c.unless(v.stamp, v.dot), Mtime: v.mtime, Mstamp: c.unless(v.mstamp, v.dot),
+		Stamp: c.unless(v.stamp, v.dot), Mtime: v.mtime, Mstamp: c.unless(v.mstamp, v.dot), Extra: v.extra,
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Xattrs)) {
 		w.Xattrs = append(w.Xattrs, wireXattr{Name: []byte(name), Value: a.Xattrs[name]})

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+
+	"satchel/crypto/canon"
 )
 
 // A place is one name that a version has: a link of the identity, and where it
@@ -39,6 +41,7 @@ type version struct {
 	data   *datum
 	mtime  int64 // of data; a directory's own
 	mstamp Dot
+	extra  canon.Extra // what a later format knows
 }
 
 // An entry is the state of one identity. Entries are never changed: a change
@@ -179,6 +182,9 @@ func (e *entry) mtime() (t int64, stamp Dot) {
 func (e *entry) touch(dot Dot, edit func(*version)) *entry {
 	v := version{dot: dot, kind: e.kind(), places: slices.Clone(e.places())}
 	v.attr, v.stamp = e.attr()
+	if len(e.versions) > 0 {
+		v.extra = e.top().extra
+	}
 	out := &entry{id: e.id}
 	if data := e.shown(); len(data) > 0 {
 		d := data[0].datum

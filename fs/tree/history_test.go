@@ -35,7 +35,7 @@ type history struct {
 
 type counts struct {
 	runs, ops, rings, orphans, taken, survived, twice, merges int
-	missing, reused                                           int
+	missing                                                   int
 }
 
 func (c *counts) add(o counts) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"satchel/crypto"
+	"satchel/crypto/canon"
 )
 
 // A seen is one of two states that are joined: what is merged in it, and whose
@@ -138,6 +139,7 @@ func (e *entry) equal(f *entry) bool {
 func (v *version) equal(w *version) bool {
 	return v.dot == w.dot && v.kind == w.kind && v.stamp == w.stamp && v.mtime == w.mtime && v.mstamp == w.mstamp &&
 		slices.Equal(v.places, w.places) && v.attr.equal(&w.attr) &&
+		maps.EqualFunc(v.extra, w.extra, func(x, y canon.Raw) bool { return bytes.Equal(x, y) }) &&
 		(v.data == nil) == (w.data == nil) && (v.data == nil || v.data.dot == w.data.dot)
 }
 

@@ -186,6 +186,12 @@ func (m *merge) check() error {
 			}
 			weight[key{p.dir, p.name}] += m.result[id].weigh()
 		}
+		if len(m.result[id].versions) > maxVersions {
+			return badf("identity %v: %d versions", id, len(m.result[id].versions))
+		}
+	}
+	if e := m.result[Root]; e != nil {
+		weight[key{}] = e.weigh()
 	}
 	for k, w := range weight {
 		if w > maxGroup {
@@ -410,4 +416,4 @@ func (i *Info) same(j *Info) bool {
 
 // maxGroup bounds the weight of what stands under one name, so that its page
 // stays below the node limit.
-const maxGroup = 768 << 10
+const maxGroup = 384 << 10

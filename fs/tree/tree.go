@@ -221,7 +221,6 @@ var (
 	errNotDir   = fmt.Errorf("not a directory: %w", syscall.ENOTDIR)
 	errIsDir    = fmt.Errorf("is a directory: %w", syscall.EISDIR)
 	errInside   = fmt.Errorf("a directory can't be moved into itself: %w", syscall.EINVAL)
-	errRoot     = fmt.Errorf("not possible with a volume's root: %w", syscall.EBUSY)
 	errName     = fmt.Errorf("not a file name: %w", syscall.EINVAL)
 	errLongName = fmt.Errorf("file name over 255 bytes: %w", syscall.ENAMETOOLONG)
 	errXattrs   = fmt.Errorf("extended attributes over 64 KiB: %w", syscall.ENOSPC)

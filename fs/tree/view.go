@@ -17,7 +17,7 @@ type item struct {
 	dir     bool
 	copy    bool     // a conflict copy: name is not under what it stands
 	stands  string   // under what it stands, of an odd name
-	passed  []string // names that a copy would have if they were not taken
+	number  int      // of a copy's name, 1 if that was not taken
 	members []member // the first is the one that is shown
 }
 
@@ -143,8 +143,9 @@ func (t *Tree) viewOf(g []*node) *view {
 	slices.SortFunc(copies, func(a, b *item) int {
 		return cmp.Or(a.members[0].dot.compare(b.members[0].dot), compareID(a.members[0].id(), b.members[0].id()))
 	})
+	last := make(map[string]int)
 	for _, c := range copies {
-		t.nameCopy(v, c)
+		t.nameCopy(v, c, last)
 		v.items[c.name] = c
 		for _, m := range c.members {
 			t.derived[m.id()] = m.n.id
@@ -235,19 +236,25 @@ func (c *Content) equal(d *Content) bool {
 	return c.Level == 0 && bytes.Equal(c.Inline, d.Inline) && slices.EqualFunc(c.Refs, d.Refs, Ref.same)
 }
 
-// nameCopy gives c the first name that is free.
-func (t *Tree) nameCopy(v *view, c *item) {
+// copyName returns the name of the copy c with the given number.
+func (t *Tree) copyName(c *item, number int) string {
 	m := c.members[0]
-	for number := 1; ; number++ {
-		name := copyName(c.name, t.writerName(m.dot.Writer), m.mtime, number)
-		if v.names[name] == nil && v.items[name] == nil {
-			c.name = name
-			return
+	return copyName(c.stands, t.writerName(m.dot.Writer), m.mtime, number)
+}
+
+// nameCopy gives c the first name that is free. last has the numbers that were
+// given, by the name without one.
+func (t *Tree) nameCopy(v *view, c *item, last map[string]int) {
+	first := t.copyName(c, 1)
+	for c.number = last[first] + 1; ; c.number++ {
+		c.name = t.copyName(c, c.number)
+		if v.names[c.name] == nil && v.items[c.name] == nil {
+			break
 		}
-		c.passed = append(c.passed, name)
-		if t.taken != nil {
-			t.taken()
-		}
+	}
+	last[first] = c.number
+	if c.number > 1 && t.taken != nil {
+		t.taken()
 	}
 }
 

@@ -1,6 +1,9 @@
 package tree
 
-import "satchel/crypto"
+import (
+	"satchel/crypto"
+	"satchel/crypto/canon"
+)
 
 // The first byte of a node says what it is.
 const (
@@ -49,6 +52,7 @@ type wireVersion struct {
 	Data   *wireData   `cbor:"12,keyasint,omitempty"`
 	Mtime  int64       `cbor:"13,keyasint,omitempty"`
 	Mstamp *wireDot    `cbor:"14,keyasint,omitempty"`
+	Extra  canon.Extra `cbor:"-"`
 }
 
 type wireDot struct {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -79,7 +78,7 @@ func (e *engine) lockedKeys() (*crypto.Keystore, error) {
 	ks, err := crypto.OpenKeystore(e.h.keystore(), pass)
 	clear(pass)
 	if err != nil {
-		return nil, fmt.Errorf("keystore %s: %w", e.h.keystore(), err)
+		return nil, err
 	}
 	if ks.Name != e.cfg.Name {
 		return nil, failf(exitConfig, "%s says the name is %s, but the keystore is of %s; mend the config", e.h.config, e.cfg.Name, ks.Name)

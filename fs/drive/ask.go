@@ -21,6 +21,24 @@ type answer[B any] struct {
 	best  *profile.Signed[B] // of the copies that verified the one with the highest number
 	valid int                // providers with a valid answer: "not there" is one, a stale copy is none
 	errs  []error
+	// URLs of providers that gave a copy that verified, and of those that say
+	// that there is none.
+	gave, absent []string
+}
+
+// errWithheld reports a provider that does not give what it, or another one, had.
+var errWithheld = errors.New("withholds what was there before")
+
+// withheld takes the answers of providers that have nothing, where something was
+// seen before, for what they are: no answers.
+func (d *Drive) withheld(urls []string, what string) error {
+	var errs []error
+	for _, u := range urls {
+		err := fmt.Errorf("%s: %s: %w", storage.Redact(u), what, errWithheld)
+		d.fault(u, err)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // why says why there is no best copy: os.ErrNotExist if nobody has one.
@@ -41,6 +59,7 @@ func ask[B any](d *Drive, ctx context.Context, set *storage.Set, key string, ope
 	for _, c := range set.GetAll(ctx, key, int64(crypto.KindHead.MaxSize())) {
 		if errors.Is(c.Err, os.ErrNotExist) {
 			a.valid++
+			a.absent = append(a.absent, c.URL)
 			continue
 		}
 		if c.Err != nil {
@@ -64,6 +83,7 @@ func ask[B any](d *Drive, ctx context.Context, set *storage.Set, key string, ope
 			continue
 		}
 		a.valid++
+		a.gave = append(a.gave, c.URL)
 		d.well(c.URL)
 		if a.best == nil || s.Header.Seq > a.best.Header.Seq {
 			a.best = s
@@ -91,7 +111,7 @@ func (d *Drive) fault(url string, err error) {
 		return
 	}
 	f := Fault{URL: storage.Redact(url), Error: err.Error(), Time: time.Now()}
-	f.Lied = profile.Faulty(err) || errors.Is(err, crypto.ErrOpen) || errors.Is(err, pack.ErrWrong)
+	f.Lied = profile.Faulty(err) || errors.Is(err, errWithheld) || errors.Is(err, crypto.ErrOpen) || errors.Is(err, pack.ErrWrong)
 	for _, p := range d.opt.Providers {
 		f.Own = f.Own || p.URL == url
 	}

@@ -15,29 +15,43 @@ import (
 	"satchel/storage"
 )
 
-// A contact is what is known of a name, from the chain down to its profile.
+// A contact is what is known of a name, from the chain down to its profile. One
+// caller at a time looks it up; whoever comes meanwhile uses what is known.
 type contact struct {
 	name chain.Name
 
-	mu      sync.Mutex // held while it is being looked up
-	value   [20]byte   // hash of the zone file
-	raw     []byte     // the zone file
+	mu    sync.Mutex
+	busy  chan struct{} // closed when the look-up under way ends; nil: none is
+	known known         // of the last look-up that went well
+	err   error         // why the last one went wrong
+
+	// Of whoever is busy.
+	value   [20]byte // hash of the zone file
+	raw     []byte   // the zone file
 	zone    *zonefile.File
 	facts   profile.Facts
-	signed  *profile.Signed[profile.Profile] // the newest that verified, nil if none yet
-	set     *storage.Set                     // the providers that it names
-	urls    []string                         // of set
-	checked time.Time                        // when the profile was last asked for
-	asking  bool                             // somebody is asking for it
+	now     known
+	urls    []string  // of the providers
+	checked time.Time // when the profile was last asked for
 }
 
-// refreshEvery is how long a profile is used before it is asked for again.
-const refreshEvery = 10 * time.Minute
+// known is a name's newest profile that verified and the providers that it names.
+type known struct {
+	profile *profile.Signed[profile.Profile]
+	set     *storage.Set
+}
 
-// contact returns what is known of name, looked up anew if it is older than
-// maxAge. The error says why nothing may be exchanged with the name now: it is
-// not registered, has no key, is stopped, or its profile can't be had.
-func (d *Drive) contact(ctx context.Context, name chain.Name, maxAge time.Duration) (*contact, error) {
+const (
+	// refreshEvery is how long a profile is used before it is asked for again.
+	refreshEvery = 10 * time.Minute
+	// anyAge takes the profile that is known, however old.
+	anyAge = time.Duration(1<<63 - 1)
+)
+
+// contact returns what is known of name, its profile asked for anew if it is
+// older than maxAge. The error says why nothing may be exchanged with the name
+// now: it is not registered, has no key, is stopped, or its profile can't be had.
+func (d *Drive) contact(ctx context.Context, name chain.Name, maxAge time.Duration) (known, error) {
 	d.mu.Lock()
 	c := d.contacts[name]
 	if c == nil {
@@ -45,33 +59,56 @@ func (d *Drive) contact(ctx context.Context, name chain.Name, maxAge time.Durati
 		d.contacts[name] = c
 	}
 	d.mu.Unlock()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := d.checkChain(ctx, c); err != nil {
-		return c, err
-	}
-	if c.signed == nil {
-		if err := d.firstProfile(ctx, c); err != nil {
-			return c, err
+	for {
+		c.mu.Lock()
+		if c.busy == nil {
+			break
+		}
+		if k := c.known; k.profile != nil && c.err == nil && maxAge > 0 {
+			c.mu.Unlock()
+			return k, nil
+		}
+		wait := c.busy
+		c.mu.Unlock()
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return known{}, ctx.Err()
 		}
 	}
-	if time.Since(c.checked) <= maxAge || c.asking {
-		return c, nil
-	}
-	// What is known stays in use while the newest is asked for.
-	c.asking = true
-	set, key := c.set, c.facts.DataKey
+	done := make(chan struct{})
+	c.busy = done
 	c.mu.Unlock()
-	p, err := d.fetchProfile(ctx, name, set, key)
+	err := d.lookUp(ctx, c, maxAge)
 	c.mu.Lock()
-	c.asking = false
+	defer c.mu.Unlock()
+	c.known, c.err = c.now, err
+	c.busy = nil
+	close(done)
+	return c.known, err
+}
+
+// lookUp does the work of contact for its one caller.
+func (d *Drive) lookUp(ctx context.Context, c *contact, maxAge time.Duration) error {
+	if err := d.checkChain(ctx, c); err != nil {
+		return err
+	}
+	if c.now.profile == nil {
+		return d.firstProfile(ctx, c)
+	}
+	if time.Since(c.checked) <= maxAge {
+		return nil
+	}
+	p, err := d.fetchProfile(ctx, c.name, c.now.set, c.facts.DataKey)
 	if err != nil {
-		d.opt.Log.Warn("a newer profile can't be had; the one known is used", "name", name, "err", err)
+		d.opt.Log.Warn("a newer profile can't be had; the one known is used", "name", c.name, "err", err)
 		c.checked = time.Now().Add(time.Minute - refreshEvery)
-	} else if p.Header.Seq >= c.signed.Header.Seq && c.facts.DataKey == key {
+		return nil
+	}
+	if p.Header.Seq >= c.now.profile.Header.Seq {
 		d.useProfile(ctx, c, p)
 	}
-	return c, nil
+	return nil
 }
 
 // checkChain compares the name's record with what is pinned.
@@ -104,7 +141,8 @@ func (d *Drive) checkChain(ctx context.Context, c *contact) error {
 	c.value, c.zone, c.facts = rec.ValueHash, zone, facts
 	if verdict.Followed {
 		d.opt.Log.Warn("a name's owner gave it a new data key; it is followed", "name", c.name)
-		c.signed = nil // the old key's profile counts no more
+		c.now = known{} // the old key's profile counts no more
+		c.urls = nil
 	}
 	return nil
 }
@@ -172,13 +210,13 @@ func (d *Drive) fetchProfile(ctx context.Context, n chain.Name, set *storage.Set
 
 // useProfile makes p the newest profile of its contact.
 func (d *Drive) useProfile(ctx context.Context, c *contact, p *profile.Signed[profile.Profile]) {
-	c.signed, c.checked = p, time.Now()
+	c.now.profile, c.checked = p, time.Now()
 	var urls []string
 	for _, pr := range p.Body.InOrder() {
 		urls = append(urls, pr.URL)
 	}
-	if c.set == nil || !slices.Equal(urls, c.urls) {
-		c.set, c.urls = d.providers(ctx, c.name, urls), urls
+	if c.now.set == nil || !slices.Equal(urls, c.urls) {
+		c.now.set, c.urls = d.providers(ctx, c.name, urls), urls
 	}
 }
 
@@ -198,11 +236,4 @@ func (d *Drive) providers(ctx context.Context, name chain.Name, urls []string) *
 		ps = append(ps, storage.Provider{URL: u, Driver: drv})
 	}
 	return storage.NewSet(ps, 0, 0)
-}
-
-// snapshot returns what the contact holds: the newest profile and the providers.
-func (c *contact) snapshot() (p *profile.Signed[profile.Profile], set *storage.Set) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.signed, c.set
 }

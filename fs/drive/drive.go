@@ -105,8 +105,8 @@ type Drive struct {
 	upErr    error
 	checked  map[string]bool // volumes, by key, of which the own head was read since the start
 
-	polls   sync.Mutex // one round of polling at a time
-	uploads sync.Mutex // one upload round at a time
+	polls   sync.Mutex    // one round of polling at a time
+	uploads chan struct{} // holds a token while a round of uploading runs
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -135,6 +135,7 @@ func Open(ctx context.Context, o Options) (*Drive, error) {
 		faults:   make(map[string]Fault),
 		checked:  make(map[string]bool),
 		kick:     make(chan struct{}, 1),
+		uploads:  make(chan struct{}, 1),
 	}
 	var err error
 	if d.sealKeys, err = profile.SealKeys(d.secrets); err != nil {
@@ -213,13 +214,13 @@ func openState(dir string, key []byte) (*badger.DB, error) {
 // Close commits what is dirty, gives the uploads a short time, and ends every loop.
 func (d *Drive) Close() error {
 	err := d.CommitAll(context.Background())
+	d.cancel()
+	d.loops.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	if e := d.upload(ctx); e != nil {
 		d.opt.Log.Info("not everything is uploaded yet; it goes on with the next start", "err", e)
 	}
 	cancel()
-	d.cancel()
-	d.loops.Wait()
 	return errors.Join(err, d.closeStores())
 }
 

@@ -84,6 +84,25 @@ func (d *Drive) Statfs(ctx context.Context) (Statfs, error) {
 	}, nil
 }
 
+// free is how much may still be written to the local disk.
+func (d *Drive) free() int64 {
+	var s unix.Statfs_t
+	if err := unix.Statfs(d.opt.Dir, &s); err != nil {
+		return 0
+	}
+	return int64(s.Bavail)*s.Bsize - reserve
+}
+
+// relieve has the open volumes seal dirty chunks until their memory is within bounds.
+func (d *Drive) relieve() error {
+	for _, v := range d.openVolumes() {
+		if err := v.Relieve(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // cacheBytes is the cap of the cache: 10 GiB or a tenth of the disk if the
 // options leave it open.
 func (d *Drive) cacheBytes() int64 {

@@ -9,7 +9,6 @@ import (
 	"satchel/chain"
 	"satchel/crypto"
 	"satchel/fs/profile"
-	"satchel/storage"
 )
 
 // answerAfter is how long another's change waits for a head of ours that
@@ -20,7 +19,9 @@ const answerAfter = 24 * time.Hour
 func (d *Drive) pollLoop(ctx context.Context) {
 	t := time.NewTicker(d.opt.Poll)
 	defer t.Stop()
-	d.openKnown(ctx)
+	if err := d.openKnown(ctx); err != nil {
+		d.opt.Log.Warn("not all folders are open", "err", err)
+	}
 	for {
 		changed := d.opt.Names.Changed()
 		select {
@@ -38,31 +39,30 @@ func (d *Drive) pollLoop(ctx context.Context) {
 // Sync returns when the newest heads of all members of all open volumes have
 // been fetched and merged. If one of them could not be had the error names it.
 func (d *Drive) Sync(ctx context.Context) error {
-	d.openKnown(ctx)
-	return d.round(ctx, true)
+	return errors.Join(d.openKnown(ctx), d.round(ctx, true))
 }
 
 // openKnown opens the folders that were opened at any time before, so that they
 // are polled without anybody looking at them. One that can't be opened now is
 // tried again by whoever looks.
-func (d *Drive) openKnown(ctx context.Context) {
-	if _, err := d.ownProfile(); err != nil {
-		return // never published: there is nothing to open
-	}
+func (d *Drive) openKnown(ctx context.Context) error {
+	var errs []error
 	for _, label := range append([]string{private}, d.labels()...) {
 		if ctx.Err() != nil {
-			return
+			break
 		}
 		if _, err := d.volume(ctx, label); err != nil {
-			d.opt.Log.Warn("folder is not open", "folder", label, "err", err)
+			errs = append(errs, fmt.Errorf("%s: %w", label, err))
 		}
 	}
+	return errors.Join(errs...)
 }
 
 // A look is what the providers of a name say about its devices now.
 type look struct {
-	c      *contact
+	known
 	pulses map[crypto.DeviceID]*answer[profile.Pulse]
+	pins   map[crypto.DeviceID]*profile.Pin // of the pulses, after the look
 	err    error
 }
 
@@ -81,6 +81,7 @@ func (d *Drive) round(ctx context.Context, force bool) error {
 	if err := d.checkOwn(ctx); err != nil {
 		errs = append(errs, err)
 	}
+	d.tellGroups(ctx)
 	return errors.Join(errs...)
 }
 
@@ -95,34 +96,58 @@ func (d *Drive) look(ctx context.Context, n chain.Name, force bool) *look {
 	if force {
 		age = 0
 	}
-	l := &look{pulses: make(map[crypto.DeviceID]*answer[profile.Pulse])}
-	if l.c, l.err = d.contact(ctx, n, age); l.err != nil {
+	l := &look{pulses: make(map[crypto.DeviceID]*answer[profile.Pulse]), pins: make(map[crypto.DeviceID]*profile.Pin)}
+	if l.known, l.err = d.contact(ctx, n, age); l.err != nil {
 		return l
 	}
-	p, set := l.c.snapshot()
-	for _, dev := range p.Body.Devices {
-		pin, err := d.pins.Pulse(n, dev.ID)
-		if err != nil {
-			l.err = err
-			return l
+	for _, dev := range l.profile.Body.Devices {
+		if l.err = d.lookAt(ctx, n, l, dev.ID); l.err != nil {
+			break
 		}
-		a := ask(d, ctx, set, profile.PulseKey(dev.ID), func(raw []byte) (*profile.Signed[profile.Pulse], error) {
-			return profile.OpenPulse(raw, profile.Whose{Network: d.net, Name: n}, dev.ID, p.Body, pin)
-		})
-		if a.best != nil {
-			if err := d.pins.Advance(time.Now(), a.best); err != nil {
-				l.err = err
-				return l
-			}
-			if a.best.Body.Profile.Seq > p.Header.Seq {
-				l.c.mu.Lock()
-				l.c.checked = time.Time{} // there is a newer profile: the next look asks for it
-				l.c.mu.Unlock()
-			}
-		}
-		l.pulses[dev.ID] = a
 	}
 	return l
+}
+
+// lookAt asks for the pulse of one device.
+func (d *Drive) lookAt(ctx context.Context, n chain.Name, l *look, dev crypto.DeviceID) error {
+	pin, err := d.pins.Pulse(n, dev)
+	if err != nil {
+		return err
+	}
+	p := l.profile
+	a := ask(d, ctx, l.set, profile.PulseKey(dev), func(raw []byte) (*profile.Signed[profile.Pulse], error) {
+		return profile.OpenPulse(raw, profile.Whose{Network: d.net, Name: n}, dev, p.Body, pin)
+	})
+	if pin != nil && len(a.absent) > 0 {
+		a.errs = append(a.errs, d.withheld(a.absent, "pulse of "+string(n)))
+		a.valid -= len(a.absent)
+	}
+	l.pulses[dev] = a
+	if a.best != nil {
+		if err := d.pins.Advance(time.Now(), a.best); err != nil {
+			return err
+		}
+		if a.best.Body.Profile.Seq > p.Header.Seq {
+			d.outdated(n)
+		}
+	}
+	l.pins[dev], err = d.pins.Pulse(n, dev)
+	return err
+}
+
+// outdated has the next look ask for a name's profile.
+func (d *Drive) outdated(n chain.Name) {
+	d.mu.Lock()
+	c := d.contacts[n]
+	d.mu.Unlock()
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.busy == nil {
+		c.checked = time.Time{}
+	}
 }
 
 // pollWith fetches, verifies and merges what is new in a volume.
@@ -140,12 +165,7 @@ func (d *Drive) pollWith(ctx context.Context, v *openVolume, looks map[chain.Nam
 			looks[n] = l
 		}
 		list, err := d.newHeads(ctx, v, n, l, force)
-		v.mu.Lock()
-		v.errs[n] = err
-		if err == nil {
-			delete(v.errs, n)
-		}
-		v.mu.Unlock()
+		v.note(n, err, l.err == nil)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", v.of.Folder(d.opt.Name), err))
 			continue
@@ -157,10 +177,13 @@ func (d *Drive) pollWith(ctx context.Context, v *openVolume, looks map[chain.Nam
 	v.Freeze(v.stopped())
 	// All heads of a round are pinned before the first is judged and merged.
 	now := time.Now()
+	var pinned []found
 	for _, f := range heads {
 		if err := d.pins.Advance(now, f.head); err != nil {
 			errs = append(errs, err)
+			continue // what is not pinned is not shown
 		}
+		pinned = append(pinned, f)
 		v.mu.Lock()
 		if v.known.Verified[f.head.Header.Device].Seq < f.head.Header.Seq {
 			v.known.Verified[f.head.Header.Device] = profile.Writer{Name: f.name, Mark: f.head.Mark()}
@@ -172,12 +195,10 @@ func (d *Drive) pollWith(ctx context.Context, v *openVolume, looks map[chain.Nam
 			}
 		}
 	}
-	for _, f := range heads {
+	for _, f := range pinned {
 		if err := d.merge(ctx, v, f.head); err != nil {
 			d.opt.Log.Error("a head is left out", "folder", v.Label(), "of", f.name, "err", err)
-			v.mu.Lock()
-			v.errs[f.name] = err
-			v.mu.Unlock()
+			v.note(f.name, err, true)
 			errs = append(errs, err)
 		}
 	}
@@ -196,38 +217,31 @@ func (d *Drive) newHeads(ctx context.Context, v *openVolume, n chain.Name, l *lo
 	if err != nil {
 		return nil, err
 	}
-	p, set := l.c.snapshot()
 	merged := v.Vector()
 	var list []*profile.Signed[profile.Head]
-	confirmed := set.N()
-	at := time.Now()
-	for _, dev := range p.Body.Devices {
+	confirmed, agree := l.set.N(), true
+	var at time.Time
+	for _, dev := range l.profile.Body.Devices {
 		pulse := l.pulses[dev.ID]
-		if pulse == nil {
-			continue // listed since the pulses were asked for
-		}
 		if pulse.valid == 0 {
 			return nil, fmt.Errorf("pulse of %s: %w", n, notMissing(pulse.why()))
 		}
 		confirmed = min(confirmed, pulse.valid)
-		if pulse.best != nil {
-			if t := profile.Fresh(pulse.best.Header, at); t.Before(at) {
+		if pin := l.pins[dev.ID]; pin != nil && pulse.best != nil {
+			if t := profile.Fresh(pulse.best.Header, pin.SeenAt()); at.IsZero() || t.Before(at) {
 				at = t
 			}
 		}
-		pin, err := d.pins.Head(v.of, n, dev.ID)
+		h, agrees, err := d.newHead(ctx, v, n, dev.ID, l, merged[dev.ID].Seq, f, force)
 		if err != nil {
 			return nil, err
 		}
-		h, err := d.newHead(ctx, v, n, dev.ID, p.Body, pin, pulse, merged[dev.ID].Seq, f, set, force)
-		if err != nil {
-			return nil, err
-		}
+		agree = agree && agrees
 		if h != nil {
 			list = append(list, h)
 		}
 	}
-	if confirmed >= p.Body.FreshAnswers() {
+	if agree && !at.IsZero() && confirmed >= l.profile.Body.FreshAnswers() {
 		v.mu.Lock()
 		v.fresh[n], v.by[n] = at, confirmed
 		v.mu.Unlock()
@@ -235,48 +249,70 @@ func (d *Drive) newHeads(ctx context.Context, v *openVolume, n chain.Name, l *lo
 	return list, nil
 }
 
-// newHead returns a device's newest head of the volume if it is not merged yet.
-func (d *Drive) newHead(ctx context.Context, v *openVolume, n chain.Name, dev crypto.DeviceID, p *profile.Profile, pin *profile.Pin,
-	pulse *answer[profile.Pulse], merged uint64, f *profile.Finder, set *storage.Set, force bool) (*profile.Signed[profile.Head], error) {
+// newHead returns a device's newest head of the volume if it is not merged yet,
+// and whether what is known then agrees with the device's pulse.
+func (d *Drive) newHead(ctx context.Context, v *openVolume, n chain.Name, dev crypto.DeviceID, l *look, merged uint64, f *profile.Finder, force bool) (h *profile.Signed[profile.Head], agrees bool, err error) {
+	p, pulse := l.profile.Body, l.pulses[dev]
+	pin, err := d.pins.Head(v.of, n, dev)
+	if err != nil {
+		return nil, false, err
+	}
 	var last crypto.Locator
 	var hash crypto.Hash
+	kept := func() (*profile.Signed[profile.Head], error) {
+		if pin == nil || merged >= pin.Seq {
+			return nil, nil
+		}
+		return d.openHead(v.of, n, dev, p, pin.At(), pin.Raw, nil)
+	}
 	if pin != nil {
 		last, hash = pin.At(), pin.Hash
 	}
 	places, err := f.Read(v.of, n, dev, last)
 	if err != nil {
-		return nil, err
+		return nil, false, err
+	}
+	about := func(at profile.Place, hash crypto.Hash) profile.Word {
+		if pulse.best == nil {
+			return profile.Silent
+		}
+		return profile.About(pulse.best, at.Secret, hash)
 	}
 	for i, at := range places {
-		word := profile.Silent
-		if pulse.best != nil {
-			word = profile.About(pulse.best, at.Secret, hash)
-		}
-		if word == profile.Current {
-			if merged >= pin.Seq {
-				return nil, nil
-			}
-			return d.openHead(v.of, n, dev, p, pin.At(), pin.Raw, nil)
+		word := about(at, hash)
+		if word == profile.Current && !force {
+			h, err := kept()
+			return h, true, err
 		}
 		if word == profile.Silent && !(force && i < 2) {
 			continue
 		}
-		a := ask(d, ctx, set, profile.HeadKey(at.Locator), func(raw []byte) (*profile.Signed[profile.Head], error) {
+		a := ask(d, ctx, l.set, profile.HeadKey(at.Locator), func(raw []byte) (*profile.Signed[profile.Head], error) {
 			return d.openHead(v.of, n, dev, p, at.Locator, raw, pin)
 		})
-		switch {
-		case a.best != nil && a.best.Header.Seq > merged:
-			return a.best, nil
-		case a.best != nil:
-			return nil, nil
-		case word == profile.Other || len(a.errs) > 0:
-			return nil, fmt.Errorf("head of %s: %w", n, notMissing(a.why()))
+		if pin != nil && at.Locator == last {
+			a.errs = append(a.errs, d.withheld(a.absent, "head of "+string(n)))
 		}
+		switch {
+		case a.best == nil && word == profile.Current:
+			h, err := kept() // it is the newest, though nobody gives it now
+			return h, true, err
+		case a.best == nil && word == profile.Silent && a.valid > 0:
+			continue
+		case a.best == nil:
+			return nil, false, fmt.Errorf("head of %s: %w", n, notMissing(a.why()))
+		}
+		now := about(at, a.best.Hash)
+		if now == profile.Other && (pin == nil || a.best.Header.Seq <= pin.Seq) && word == profile.Other && pin != nil {
+			return nil, false, fmt.Errorf("head of %s: %w", n, d.withheld(a.gave, "newest head of "+string(n)))
+		}
+		if a.best.Header.Seq <= merged {
+			return nil, now != profile.Other, nil
+		}
+		return a.best, now != profile.Other, nil
 	}
-	if pin != nil && merged < pin.Seq {
-		return d.openHead(v.of, n, dev, p, pin.At(), pin.Raw, nil)
-	}
-	return nil, nil
+	h, err = kept()
+	return h, pin == nil || pulse.best == nil, err
 }
 
 // checkOwn reads this device's own heads of all open volumes.

@@ -42,7 +42,8 @@ func (d *Drive) publish(ctx context.Context, v *openVolume, c volume.Commit) (cr
 		for i, id := range packs {
 			needs[i] = [32]byte(id)
 		}
-		if err := d.outbox.Put(signed, needs, func(tx *badger.Txn) error { return tx.Delete(heldKey(v.of)) }); err != nil {
+		err := d.outbox.Put(signed, needs, func(tx *badger.Txn) error { return tx.Delete(heldKey(v.of)) })
+		if err != nil {
 			return crypto.Hash{}, err
 		}
 		d.kickUpload()
@@ -160,12 +161,11 @@ func (d *Drive) members(ctx context.Context, v *openVolume) (map[chain.Name]*pro
 	all := map[chain.Name]*profile.Profile{d.opt.Name: own.Body}
 	known := map[chain.Name]profile.Mark{d.opt.Name: own.Mark()}
 	for _, n := range v.members {
-		c, err := d.contact(ctx, n, refreshEvery)
+		k, err := d.contact(ctx, n, anyAge)
 		if err != nil {
 			return nil, nil, fmt.Errorf("nothing can be sealed to %s: %w", n, err)
 		}
-		p, _ := c.snapshot()
-		all[n], known[n] = p.Body, p.Mark()
+		all[n], known[n] = k.profile.Body, k.profile.Mark()
 	}
 	return all, known, nil
 }
@@ -191,18 +191,35 @@ func (d *Drive) tells(of profile.Volume) ([]profile.Tell, error) {
 	return tells, nil
 }
 
-// tellGroup has the pair volumes with each member of a new group tell its secret.
-func (d *Drive) tellGroup(ctx context.Context, g profile.Volume) {
-	for _, n := range g.Names {
-		if n == d.opt.Name {
+// toldKey notes that the group was announced to one of its members.
+func toldKey(g profile.Volume, n chain.Name) []byte {
+	return []byte("told/" + g.Key() + "/" + string(n))
+}
+
+// tellGroups has the pair volumes with the members of each open group tell its
+// secret, once.
+func (d *Drive) tellGroups(ctx context.Context) {
+	for _, g := range d.openVolumes() {
+		if g.of.Kind != profile.Group || g.Last().Seq == 0 {
 			continue
 		}
-		v, err := d.volume(ctx, join(people, string(n)))
-		if err == nil {
-			err = v.Republish(ctx)
-		}
-		if err != nil {
-			d.opt.Log.Warn("group is not announced yet", "to", n, "err", err)
+		for _, n := range g.members {
+			if _, err := d.get(toldKey(g.of, n)); err == nil {
+				continue
+			}
+			v, err := d.volume(ctx, join(people, string(n)))
+			if err == nil {
+				err = v.Republish(ctx)
+			}
+			if err == nil {
+				err = v.held()
+			}
+			if err == nil {
+				err = d.put(toldKey(g.of, n), nil)
+			}
+			if err != nil {
+				d.opt.Log.Warn("group is not announced yet", "group", g.Label(), "to", n, "err", err)
+			}
 		}
 	}
 }

@@ -57,8 +57,12 @@ func (d *Drive) uploadLoop(ctx context.Context) {
 // upload is one round: packs, then every envelope whose packs are at the
 // quorum, heads before the pulse. Errors are kept for status.
 func (d *Drive) upload(ctx context.Context) error {
-	d.uploads.Lock()
-	defer d.uploads.Unlock()
+	select {
+	case d.uploads <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-d.uploads }()
 	err := d.uploadRound(ctx)
 	d.statusMu.Lock()
 	d.upErr = err
@@ -114,6 +118,7 @@ func (d *Drive) uploadPack(ctx context.Context, id pack.ID) error {
 	if err != nil {
 		return err
 	}
+	asked := maps.Clone(have)
 	f, size, err := d.packs.OpenPack(id)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // unpinned since the list was made
@@ -129,7 +134,9 @@ func (d *Drive) uploadPack(ctx context.Context, id pack.ID) error {
 			errs = append(errs, r.Err)
 			continue
 		}
-		d.well(r.URL)
+		if !asked[r.URL] {
+			d.well(r.URL)
+		}
 		have[r.URL] = true
 	}
 	n := d.count(have)
@@ -279,10 +286,10 @@ func (d *Drive) send(ctx context.Context, out *profile.Outgoing, to map[string]b
 			errs = append(errs, fmt.Errorf("%s at %s: %w", out.Header.Kind, storage.Redact(res.URL), res.Err))
 			continue
 		}
-		d.well(res.URL)
 		if !to[res.URL] {
 			continue
 		}
+		d.well(res.URL)
 		errs = append(errs, d.outbox.Ack(out, res.URL))
 		delete(missing, res.URL)
 	}
@@ -298,27 +305,27 @@ func sentKey(volume string) []byte { return []byte("sent/" + volume) }
 
 // lines are what a pulse says: of each volume the newest head that is at the quorum.
 func (d *Drive) lines() ([]profile.Line, error) {
-	sent := make(map[string][]byte)
-	err := d.db.View(func(tx *badger.Txn) error {
-		it := tx.NewIterator(badger.IteratorOptions{Prefix: sentKey("")})
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			v, err := it.Item().ValueCopy(nil)
-			if err != nil || len(v) != 64 {
-				return fmt.Errorf("note of a sent head: %d bytes: %w", len(v), err)
-			}
-			sent[string(it.Item().Key()[len(sentKey("")):])] = v
-		}
-		return nil
-	})
+	urls := d.own.URLs()
+	pending, err := d.outbox.Pending(urls)
 	if err != nil {
 		return nil, err
 	}
+	short := make(map[profile.Mark]bool) // not at the quorum
+	for _, p := range pending {
+		short[p.Mark()] = len(urls)-len(p.Missing) < d.own.Quorum()
+	}
 	var lines []profile.Line
-	for _, key := range slices.Sorted(maps.Keys(sent)) {
-		of, err := profile.ParseKey(key)
+	for _, label := range append([]string{private}, d.labels()...) {
+		of, err := profile.ParseFolder(d.opt.Name, label)
 		if err != nil {
 			return nil, err
+		}
+		locator, head, err := d.newestSent(of, short)
+		if err != nil {
+			return nil, err
+		}
+		if locator == nil {
+			continue
 		}
 		f, err := d.finder(of)
 		if err != nil {
@@ -329,12 +336,38 @@ func (d *Drive) lines() ([]profile.Line, error) {
 			continue // a member was forgotten: its readers can't compute the place either
 		}
 		for _, at := range places {
-			if bytes.Equal(at.Locator[:], sent[key][:32]) {
-				lines = append(lines, profile.Line{Secret: at.Secret, Head: crypto.Hash(sent[key][32:])})
+			if bytes.Equal(at.Locator[:], locator) {
+				lines = append(lines, profile.Line{Secret: at.Secret, Head: head})
 			}
 		}
 	}
 	return lines, nil
+}
+
+// newestSent returns the locator and hash of the volume's newest head that is at
+// the quorum; no locator if none is.
+func (d *Drive) newestSent(of profile.Volume, short map[profile.Mark]bool) ([]byte, crypto.Hash, error) {
+	if !of.Has(d.opt.Name) {
+		return nil, crypto.Hash{}, nil
+	}
+	out, err := d.outbox.Newest(crypto.KindHead, d.self, of.Key())
+	if err != nil || out == nil {
+		return nil, crypto.Hash{}, err
+	}
+	if !short[out.Mark()] {
+		return out.Header.Locator, out.Hash, nil
+	}
+	b, err := d.get(sentKey(of.Key()))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, crypto.Hash{}, nil
+	}
+	if err == nil && len(b) != 64 {
+		err = fmt.Errorf("note of a sent head: %d bytes", len(b))
+	}
+	if err != nil {
+		return nil, crypto.Hash{}, err
+	}
+	return b[:32], crypto.Hash(b[32:]), nil
 }
 
 // A leftover is what has not reached the quorum yet.
@@ -375,6 +408,7 @@ func (d *Drive) Wait(ctx context.Context) error {
 	if err := d.CommitAll(ctx); err != nil {
 		return err
 	}
+	d.tellGroups(ctx)
 	for _, v := range d.openVolumes() {
 		if v.held() != nil && v.stopped() == nil {
 			if err := v.Republish(ctx); err != nil {

@@ -57,6 +57,24 @@ func (v *openVolume) failed(now time.Time, err error) {
 	}
 }
 
+// note keeps how a look at a member went. A name that is stopped stays so until
+// a look at it went well (seen).
+func (v *openVolume) note(n chain.Name, err error, seen bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch {
+	case err == nil:
+		delete(v.errs, n)
+	case seen || !isStop(v.errs[n]) || isStop(err):
+		v.errs[n] = err
+	}
+}
+
+// isStop tells whether err is one that stops a name.
+func isStop(err error) bool {
+	return errors.Is(err, profile.ErrChanged) || errors.Is(err, chain.ErrUnknownName)
+}
+
 // held returns why the last commit is on this machine only, nil if it isn't.
 func (v *openVolume) held() error {
 	v.mu.Lock()
@@ -185,8 +203,7 @@ func (d *Drive) openVolume(ctx context.Context, label string) (*openVolume, erro
 	defer cancel()
 	for _, n := range v.members {
 		if _, err := d.contact(ctx, n, refreshEvery); err != nil {
-			stopped := errors.Is(err, profile.ErrChanged) || errors.Is(err, chain.ErrUnknownName)
-			if before == nil || !stopped && of.Kind == profile.Public {
+			if before == nil || !isStop(err) && of.Kind == profile.Public {
 				d.opt.Log.Warn("folder can't be opened", "folder", label, "err", err)
 				return nil, notMissing(err)
 			}
@@ -216,9 +233,6 @@ func (d *Drive) openVolume(ctx context.Context, label string) (*openVolume, erro
 	if before == nil {
 		if err := d.put([]byte("vol/"+label), []byte{1}); err != nil {
 			return nil, err
-		}
-		if of.Kind == profile.Group {
-			d.tellGroup(ctx, of)
 		}
 	}
 	return v, nil
@@ -254,7 +268,9 @@ func (d *Drive) volumeOptions(v *openVolume) volume.Options {
 		Publish: func(ctx context.Context, c volume.Commit) (crypto.Hash, error) {
 			return d.publish(ctx, v, c)
 		},
-		Notify: d.event,
+		Relieve: d.relieve,
+		Free:    d.free,
+		Notify:  d.event,
 	}
 }
 
@@ -263,12 +279,11 @@ func (d *Drive) source(ctx context.Context, name string) ([]storage.Provider, fu
 	if chain.Name(name) == d.opt.Name {
 		return d.own.Providers(), d.fault, nil
 	}
-	c, err := d.contact(ctx, chain.Name(name), refreshEvery)
+	k, err := d.contact(ctx, chain.Name(name), anyAge)
 	if err != nil {
-		return nil, nil, notMissing(err)
+		return nil, nil, err
 	}
-	_, set := c.snapshot()
-	return set.Providers(), d.fault, nil
+	return k.set.Providers(), d.fault, nil
 }
 
 // lastHead returns the last commit of this device in the volume, from the
@@ -314,12 +329,12 @@ func (d *Drive) mergeKept(ctx context.Context, v *openVolume) error {
 		if v.errs[n] != nil {
 			continue
 		}
-		c, err := d.contact(ctx, n, refreshEvery)
+		k, err := d.contact(ctx, n, anyAge)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		p, _ := c.snapshot()
+		p := k.profile
 		for _, dev := range p.Body.Devices {
 			pin, err := d.pins.Head(v.of, n, dev.ID)
 			if err != nil {
@@ -446,7 +461,10 @@ func (d *Drive) heldProfile(n chain.Name) (*profile.Profile, error) {
 	c := d.contacts[n]
 	d.mu.Unlock()
 	if c != nil {
-		if p, _ := c.snapshot(); p != nil {
+		c.mu.Lock()
+		p := c.known.profile
+		c.mu.Unlock()
+		if p != nil {
 			return p.Body, nil
 		}
 	}

@@ -33,7 +33,9 @@ func (n *Node) Xattrs(ctx context.Context) ([]string, error) {
 	}
 	names := []string{xattrState, xattrBy, xattrFresh}
 	for k := range info.Xattrs {
-		names = append(names, k)
+		if ownXattr(k) {
+			names = append(names, k)
+		}
 	}
 	sort.Strings(names)
 	return names, nil
@@ -58,7 +60,7 @@ func (n *Node) Xattr(ctx context.Context, name string) ([]byte, error) {
 	case xattrFresh:
 		return []byte(n.d.fresh(n.in.Volume().Label())), nil
 	}
-	if v, ok := info.Xattrs[name]; ok {
+	if v, ok := info.Xattrs[name]; ok && ownXattr(name) {
 		return v, nil
 	}
 	return nil, syscall.ENODATA
@@ -86,6 +88,12 @@ func (n *Node) RemoveXattr(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	return n.in.SetXattr(ctx, name, nil, 0)
+}
+
+// ownXattr tells whether an attribute in the tree is one that a user could have
+// set: another member may have planted any.
+func ownXattr(name string) bool {
+	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, xattrOwn) && !strings.Contains(name, "\x00")
 }
 
 func (n *Node) mayXattr(name string) error {

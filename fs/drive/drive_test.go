@@ -432,6 +432,47 @@ func TestBadProviders(t *testing.T) {
 	}
 }
 
+// A provider that says "not there" of what was there, or gives an old head beside
+// a new pulse, freezes nobody unnoticed.
+func TestWithholdingIsSaid(t *testing.T) {
+	for name, match := range map[string]storagetest.Match{
+		"everything": nil,
+		"heads":      func(key string) bool { return strings.HasPrefix(key, "h/") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, alice, bob, _, _ := two(t)
+			var old storage.Driver
+			w.Swap("a", func(d storage.Driver) storage.Driver {
+				old = storagetest.Lying(d, storagetest.Old, match)
+				return old
+			})
+			alice.Write("People/bob.id/a", "1")
+			alice.Wait()
+			bob.Want("People/alice.id/a", "1")
+			alice.Write("People/bob.id/b", "2")
+			alice.Wait()
+			err := bob.D.Sync(context.Background())
+			if match != nil && err == nil {
+				t.Error("sync with an old head beside a new pulse went well")
+			}
+			w.Swap("a", func(d storage.Driver) storage.Driver {
+				return storagetest.Failing(d, os.ErrNotExist, match)
+			})
+			if err := bob.D.Sync(context.Background()); err == nil {
+				t.Error("sync with a provider that has nothing any more went well")
+			}
+			s, err := bob.D.Status(context.Background())
+			if err != nil || !strings.Contains(fmt.Sprint(s.Faults), "mem://a") {
+				t.Errorf("faults: %v, %v", s.Faults, err)
+			}
+			bob.Want("People/alice.id/a", "1")
+			w.Swap("a", nil)
+			bob.Sync()
+			bob.Want("People/alice.id/b", "2")
+		})
+	}
+}
+
 func TestOwnStateRestoredSignsNothingMore(t *testing.T) {
 	w := New(t)
 	p := w.Person("alice.id", "a")

@@ -54,8 +54,8 @@ func (s *Store) find(id ID, off, n int64) (*entry, *os.File, int64, error) {
 		return nil, nil, 0, fmt.Errorf("pack %s: bytes %d to %d of %d: %w", real, off, off+n, e.size, io.ErrUnexpectedEOF)
 	}
 	f, err := s.acquire(e)
-	if errors.Is(err, os.ErrNotExist) {
-		_ = s.forget(e) // somebody emptied the folder
+	if errors.Is(err, os.ErrNotExist) && e.state != staged {
+		_ = s.forget(e) // somebody emptied the folder; one that is not stored yet is missed
 	}
 	if err != nil {
 		return nil, nil, 0, fmt.Errorf("pack %s: %w", real, err)

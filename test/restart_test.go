@@ -101,3 +101,28 @@ func TestTerminated(t *testing.T) {
 	alice.MountDrive()
 	alice.WantRead("Private/last", "last words")
 }
+
+// A mount that a program uses isn't taken from it, unless by a signal.
+func TestUnmountInUse(t *testing.T) {
+	w := testenv.New(t)
+	alice := w.Citizen("alice.id")
+	user := exec.Command("sh", "-c", "exec 3>file; echo ready; read line; echo words >&3")
+	user.Dir = alice.Path("Private")
+	in, _ := user.StdinPipe()
+	out, _ := user.StdoutPipe()
+	if err := user.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	alice.Satchel("unmount", alice.Mount).Want(t, 6, "in use")
+	in.Write([]byte("\n"))
+	in.Close()
+	if err := user.Wait(); err != nil {
+		t.Errorf("the program was disturbed: %v", err)
+	}
+	alice.Unmount()
+	alice.MountDrive()
+	alice.WantRead("Private/file", "words\n")
+}

@@ -17,14 +17,14 @@ import (
 // A status is the output of `status --json`; README describes it.
 type status struct {
 	Name   string       `json:"name"`
+	Owner  string       `json:"owner"` // address of the owner key, if it is kept here
+	Device string       `json:"device"`
 	Home   string       `json:"home"`
 	Mount  string       `json:"mount"` // empty: not mounted
 	PID    int          `json:"pid"`   // of the process that answers
 	Chain  chainStatus  `json:"chain"`
 	Drive  drive.Status `json:"drive"`
 	Asked  time.Time    `json:"asked"`
-	Owner  string       `json:"owner"`
-	Device string       `json:"device"`
 }
 
 // A chainStatus says how far the chain was followed.

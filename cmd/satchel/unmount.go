@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"satchel/fs"
@@ -13,7 +15,8 @@ import (
 func (a *app) unmountCommand() *command {
 	c := newCommand("unmount", "DIR", 1, 1, "unmount the drive, and return when all is saved")
 	c.long = `Saves what isn't yet, unmounts DIR and returns when the process that served it is
-gone. A mount that a killed process left behind is cleaned up.`
+gone. A mount that programs use is left alone. One that a killed process left
+behind is cleaned up.`
 	c.run = func(ctx context.Context, args []string) error {
 		dir, err := filepath.Abs(args[0])
 		if err != nil {
@@ -39,7 +42,7 @@ func (a *app) unmount(ctx context.Context, dir string) error {
 			return err
 		}
 	}
-	return unmountStray(dir)
+	return unmountStray(ctx, dir)
 }
 
 // unmountByDaemon asks the home's daemon; false means that it serves another folder.
@@ -60,11 +63,11 @@ func (a *app) unmountByDaemon(ctx context.Context, h *home, dir string) (bool, e
 
 // unmountStray unmounts a Satchel mount that no daemon of this home serves: of a
 // killed process, or another home's.
-func unmountStray(dir string) error {
+func unmountStray(ctx context.Context, dir string) error {
 	if !isOurMount(dir) {
 		return failf(exitNotMounted, "no Satchel drive is mounted at %s", dir)
 	}
-	return fs.Unmount(dir)
+	return unmountUnused(ctx, dir)
 }
 
 type unmountArgs struct {
@@ -86,10 +89,29 @@ func (e *engine) unmount(ctx context.Context, args unmountArgs, _ func(string)) 
 	if err := d.CommitAll(ctx); err != nil {
 		return mountResult{}, fmt.Errorf("not unmounted, since not everything could be saved: %w", err)
 	}
-	if err := m.Unmount(ctx); err != nil {
-		return mountResult{}, coded(exitBusy, err)
+	return mountResult{dir}, unmountUnused(ctx, dir)
+}
+
+// busyMount is how long programs get to leave a folder that is to be unmounted.
+const busyMount = 2 * time.Second
+
+// unmountUnused unmounts dir unless programs use it: it isn't taken from them.
+func unmountUnused(ctx context.Context, dir string) error {
+	deadline := time.Now().Add(busyMount)
+	for {
+		err := fs.Unmount(dir)
+		switch {
+		case !errors.Is(err, syscall.EBUSY):
+			return err
+		case time.Now().After(deadline):
+			return coded(exitBusy, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
-	return mountResult{dir}, nil
 }
 
 // samePath compares paths without touching what they name, which may be our own

@@ -94,9 +94,9 @@ func (t *Tree) graft(dir *node, name string, s *Subtree, newID func(old Identity
 	return n
 }
 
-// Evict drops what can be loaded again: directories in which nothing was
-// changed and of which keep, for none of what stands there, says that somebody
-// may be looking at it.
+// Evict drops what can be loaded again: what stands in directories in which
+// nothing was changed, unless keep says, of such a directory or of something in
+// it, that somebody may be looking at it.
 func (t *Tree) Evict(keep func(Identity) bool) {
 	if t.root.sub.loaded {
 		t.evict(t.root, keep)

@@ -278,15 +278,24 @@ func TestRefused(t *testing.T) {
 		want error
 		do   func() error
 	}{
-		"empty name":       {syscall.EINVAL, func() error { _, err := a.Create(Root, "", spec(Spec{})); return err }},
-		"slash":            {syscall.EINVAL, func() error { _, err := a.Create(Root, "a/b", spec(Spec{})); return err }},
-		"zero byte":        {syscall.EINVAL, func() error { _, err := a.Create(Root, "a\x00", spec(Spec{})); return err }},
-		"dot dot":          {syscall.EINVAL, func() error { _, err := a.Create(Root, "..", spec(Spec{})); return err }},
-		"long name":        {syscall.ENAMETOOLONG, func() error { _, err := a.Create(Root, strings.Repeat("x", 256), spec(Spec{})); return err }},
-		"in a file":        {syscall.ENOTDIR, func() error { _, err := a.Create(f.ID, "x", spec(Spec{})); return err }},
-		"there already":    {os.ErrExist, func() error { _, err := a.Create(d.ID, "f", spec(Spec{})); return err }},
-		"used identity":    {os.ErrExist, func() error { _, err := a.Create(Root, "x", Spec{ID: f.ID}); return err }},
-		"no target":        {syscall.EINVAL, func() error { _, err := a.Create(Root, "x", spec(Spec{Kind: Symlink})); return err }},
+		"empty name":    {syscall.EINVAL, func() error { _, err := a.Create(Root, "", spec(Spec{})); return err }},
+		"slash":         {syscall.EINVAL, func() error { _, err := a.Create(Root, "a/b", spec(Spec{})); return err }},
+		"zero byte":     {syscall.EINVAL, func() error { _, err := a.Create(Root, "a\x00", spec(Spec{})); return err }},
+		"dot dot":       {syscall.EINVAL, func() error { _, err := a.Create(Root, "..", spec(Spec{})); return err }},
+		"long name":     {syscall.ENAMETOOLONG, func() error { _, err := a.Create(Root, strings.Repeat("x", 256), spec(Spec{})); return err }},
+		"in a file":     {syscall.ENOTDIR, func() error { _, err := a.Create(f.ID, "x", spec(Spec{})); return err }},
+		"there already": {os.ErrExist, func() error { _, err := a.Create(d.ID, "f", spec(Spec{})); return err }},
+		"used identity": {os.ErrExist, func() error { _, err := a.Create(Root, "x", Spec{ID: f.ID}); return err }},
+		"no target":     {syscall.EINVAL, func() error { _, err := a.Create(Root, "x", spec(Spec{Kind: Symlink})); return err }},
+		"much inline": {syscall.EINVAL, func() error {
+			_, err := a.Create(Root, "x", spec(Spec{Content: InlineContent(make([]byte, 257))}))
+			return err
+		}},
+		"much written": {syscall.EINVAL, func() error { _, err := a.SetData(f, f.DataDot, InlineContent(make([]byte, 257)), 1, 1); return err }},
+		"refs, wrong level": {syscall.EINVAL, func() error {
+			_, err := a.SetData(f, f.DataDot, Content{Size: 9 << 20, Refs: []Ref{chunkRef(1)}}, 1, 1)
+			return err
+		}},
 		"much xattr":       {syscall.ENOSPC, func() error { _, err := a.Create(Root, "x", spec(Spec{Xattrs: many})); return err }},
 		"more xattr":       {syscall.ENOSPC, func() error { _, err := a.SetAttr(f.ID, func(x *Attr) { x.Xattrs = many }); return err }},
 		"rmdir, not empty": {syscall.ENOTEMPTY, func() error { _, err := a.Remove(Root, "d", true, 1); return err }},

@@ -231,18 +231,34 @@ func (n *Spec) check(name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if n.Kind >= kinds || n.Kind == Dir && (n.Content.Size > 0 || len(n.Content.Refs) > 0) ||
-		n.Kind == Symlink && (len(n.Content.Inline) == 0 || len(n.Content.Inline) > maxTarget) ||
-		n.Kind > Symlink && len(n.Content.Inline) > MaxInline ||
-		n.Kind > Dir && n.Content.Inline == nil && n.Content.Size > 0 {
+	if n.Kind >= kinds || n.Kind == Dir && (n.Content.Size > 0 || len(n.Content.Refs) > 0) {
 		return errSpec
 	}
+	if err := n.Content.fits(n.Kind); err != nil {
+		return err
+	}
 	return checkXattrs(n.Xattrs)
+}
+
+// fits tells whether c can be stored as the content of something of kind k.
+func (c *Content) fits(k Kind) error {
+	limit := MaxInline
+	if k == Symlink {
+		limit = maxTarget
+	}
+	if len(c.Inline) > limit || k == Symlink && len(c.Inline) == 0 || k != File && c.Inline == nil && c.Size > 0 ||
+		c.Inline != nil && (c.Size != uint64(len(c.Inline)) || len(c.Refs) > 0 || c.Level > 0) || c.check() != nil {
+		return errSpec
+	}
+	return nil
 }
 
 func checkXattrs(x map[string][]byte) error {
 	size := 0
 	for k, v := range x {
+		if len(k) == 0 || len(k) > maxName {
+			return errSpec
+		}
 		size += len(k) + len(v)
 	}
 	if size > maxXattrs {
@@ -327,6 +343,12 @@ func (t *Tree) edit(id Identity, f func(*version)) (Info, error) {
 func (t *Tree) SetData(known Info, base Dot, c Content, mtime, now int64) (Info, error) {
 	if known.Kind == Dir {
 		return Info{}, errIsDir
+	}
+	if err := c.fits(known.Kind); err != nil {
+		return Info{}, err
+	}
+	if c.Size == 0 {
+		c = InlineContent(nil)
 	}
 	n, err := t.find(known.ID)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

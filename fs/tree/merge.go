@@ -34,18 +34,28 @@ func (t *Tree) Join(h Head, ld Loader) ([]Change, error) {
 		t.replace(h, vec, ld)
 		return nil, nil
 	}
-	w := t.newWalk(h, vec, ld, forward)
-	if err := w.run(); err != nil {
-		return nil, fmt.Errorf("head %d of %s: %w", h.Seq, h.Name, err)
+	m, err := t.plan(h, vec, ld, forward, false)
+	if err == nil && forward && m.unites() {
+		m, err = t.plan(h, vec, ld, forward, true) // what is shown as one is needed whole
 	}
-	m := &merge{w: w, t: t, result: make(map[Identity]*entry), at: make(map[Identity][]place)}
-	if err := m.plan(); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("head %d of %s: %w", h.Seq, h.Name, err)
 	}
 	changes := m.apply()
 	t.memo = nil
 	t.reuse()
 	return changes, nil
+}
+
+// plan finds out what the join with h does.
+func (t *Tree) plan(h Head, vec Vector, ld Loader, forward, eager bool) (*merge, error) {
+	w := t.newWalk(h, vec, ld, forward)
+	w.eager = eager
+	if err := w.run(); err != nil {
+		return nil, err
+	}
+	m := &merge{w: w, t: t, result: make(map[Identity]*entry), at: make(map[Identity][]place)}
+	return m, m.plan()
 }
 
 // checkVector returns why vec can't be.

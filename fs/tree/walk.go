@@ -19,6 +19,7 @@ type walk struct {
 	// The other head has all that is here. What is not in memory is taken over
 	// unread, unless something that is in memory must be found.
 	forward bool
+	eager   bool // but read it after all
 
 	ours   map[Identity]bool   // gathered here
 	theirs map[Identity]*their // gathered there
@@ -210,7 +211,7 @@ func (w *walk) take(s standing, in *their) {
 // there were any.
 func (w *walk) alone() bool {
 	var ids []Identity
-	search := !w.forward || w.lost()
+	search := !w.forward || w.eager || w.lost()
 	for id := range w.theirs {
 		b, a := w.there(id), w.here(id)
 		if b == nil || !search {

@@ -82,6 +82,30 @@ func (p *pen) text(dir Identity, name string) string {
 	return string(p.must(p.Lookup(dir, name)).Content.Inline)
 }
 
+func TestFirstJoinIsTold(t *testing.T) {
+	p := pens(t, 2)
+	a, b := p[0], p[1]
+	d := a.mkdir(Root, "d")
+	a.create(d.ID, "f", "text")
+	a.flush()
+	if list, err := b.List(Root); err != nil || len(list) != 0 {
+		t.Fatal(list, err)
+	}
+	told := false
+	for _, c := range b.join(a) {
+		told = told || c.Old == nil && c.New != nil && c.New.Name == "d"
+	}
+	if !told || b.Root() != a.Root() || b.Digest() != a.Digest() || b.Dirty() {
+		t.Errorf("told %v, root %v, digest %v", told, b.Root(), b.Digest())
+	}
+	if b.nodes[d.ID].sub.loaded {
+		t.Error("read a directory that nobody looked at")
+	}
+	if got := b.text(d.ID, "f"); got != "text" {
+		t.Errorf("f holds %q", got)
+	}
+}
+
 func TestWriteToWhatIsNotShownAnyMore(t *testing.T) {
 	p := pens(t, 2)
 	a, b := p[0], p[1]

@@ -27,7 +27,7 @@ func (t *Tree) Join(h Head, ld Loader) ([]Change, error) {
 		return nil, nil
 	}
 	forward := !t.changed && len(t.pend) == 0 && vec.CoversAll(t.vec)
-	if forward && !t.root.sub.loaded || len(t.vec) == 0 && !t.changed {
+	if forward && !t.root.sub.loaded {
 		if _, err := readRoot(ld, h.Root, h.Digest); err != nil {
 			return nil, fmt.Errorf("head %d of %s: %w", h.Seq, h.Name, err)
 		}

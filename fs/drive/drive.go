@@ -103,6 +103,7 @@ type Drive struct {
 	statusMu sync.Mutex
 	faults   map[string]Fault // by provider URL
 	upErr    error
+	pulseErr error           // why no pulse could be signed
 	checked  map[string]bool // volumes, by key, of which the own head was read since the start
 
 	polls   sync.Mutex    // one round of polling at a time

@@ -61,6 +61,20 @@ func TestPublicIsReadByEverybody(t *testing.T) {
 	}
 }
 
+// A pulse tells of each volume once, however many there are.
+func TestPrivateAndPublicTogether(t *testing.T) {
+	_, alice, bob, _, _ := two(t)
+	alice.Write("Private/diary", "dear diary")
+	alice.Write("Public/alice.id/poem", "roses")
+	bob.WantErr("Public/alice.id/poem", os.ErrNotExist)
+	alice.Wait()
+	if s, err := alice.D.Status(context.Background()); err != nil || s.Upload != "" {
+		t.Fatalf("upload: %s, %v", s.Upload, err)
+	}
+	bob.Sync()
+	bob.Want("Public/alice.id/poem", "roses")
+}
+
 func TestGroupOfThree(t *testing.T) {
 	w, alice, bob, _, _ := two(t)
 	carol := As(t, w.Person("carol.id", "c").Join())

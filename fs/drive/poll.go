@@ -47,7 +47,7 @@ func (d *Drive) Sync(ctx context.Context) error {
 // tried again by whoever looks.
 func (d *Drive) openKnown(ctx context.Context) error {
 	var errs []error
-	for _, label := range append([]string{private}, d.labels()...) {
+	for _, label := range d.labels() {
 		if ctx.Err() != nil {
 			break
 		}

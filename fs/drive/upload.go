@@ -79,12 +79,14 @@ func (d *Drive) uploadRound(ctx context.Context) error {
 	}
 	// Profiles first: nobody can verify anything without them.
 	errs := []error{d.sendEnvelopes(ctx, crypto.KindProfile), d.uploadPacks(ctx), d.sendEnvelopes(ctx, crypto.KindHead)}
-	if lines, err := d.lines(); err != nil {
-		errs = append(errs, err)
-	} else if err := d.pulse(lines, d.pulseDue()); err != nil {
-		errs = append(errs, err)
+	lines, err := d.lines()
+	if err == nil {
+		err = d.pulse(lines, d.pulseDue())
 	}
-	return errors.Join(append(errs, d.sendEnvelopes(ctx, crypto.KindPulse))...)
+	d.statusMu.Lock()
+	d.pulseErr = err
+	d.statusMu.Unlock()
+	return errors.Join(append(errs, err, d.sendEnvelopes(ctx, crypto.KindPulse))...)
 }
 
 // pulseDue tells whether the last pulse is so old that another one is due.
@@ -315,7 +317,7 @@ func (d *Drive) lines() ([]profile.Line, error) {
 		short[p.Mark()] = len(urls)-len(p.Missing) < d.own.Quorum()
 	}
 	var lines []profile.Line
-	for _, label := range append([]string{private}, d.labels()...) {
+	for _, label := range d.labels() {
 		of, err := profile.ParseFolder(d.opt.Name, label)
 		if err != nil {
 			return nil, err
@@ -371,7 +373,7 @@ func (d *Drive) newestSent(of profile.Volume, short map[profile.Mark]bool) ([]by
 }
 
 // A leftover is what has not reached the quorum yet.
-type leftover struct{ profiles, heads, packs int }
+type leftover struct{ profiles, heads, pulses, packs int }
 
 func (d *Drive) leftover() (left leftover, err error) {
 	urls := d.own.URLs()
@@ -388,8 +390,15 @@ func (d *Drive) leftover() (left leftover, err error) {
 			left.profiles++
 		case crypto.KindHead:
 			left.heads++
+		case crypto.KindPulse:
+			left.pulses++
 		}
 	}
+	d.statusMu.Lock()
+	if d.pulseErr != nil {
+		left.pulses++
+	}
+	d.statusMu.Unlock()
 	for id := range d.staged() {
 		have, err := d.holders(id)
 		if err != nil {
@@ -443,8 +452,8 @@ func (d *Drive) waitStored(ctx context.Context, done func(leftover) bool) error 
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not stored at %d of %d providers yet: %d packs, %d heads, %d profiles; it goes on in the background: %w",
-				d.own.Quorum(), d.own.N(), left.packs, left.heads, left.profiles, errors.Join(ctx.Err(), uerr))
+			return fmt.Errorf("not stored at %d of %d providers yet: %d packs, %d heads, %d pulses, %d profiles; it goes on in the background: %w",
+				d.own.Quorum(), d.own.N(), left.packs, left.heads, left.pulses, left.profiles, errors.Join(ctx.Err(), uerr))
 		case <-d.ctx.Done():
 			return errors.New("the drive is closing")
 		case <-time.After(pause):

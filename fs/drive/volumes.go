@@ -125,9 +125,10 @@ func (d *Drive) opened(label string) *openVolume {
 	return d.volumes[label]
 }
 
-// labels returns the folders that were opened at any time.
+// labels returns the folders that are always there, then those that were opened
+// at any time, each once.
 func (d *Drive) labels() []string {
-	labels := []string{join(public, string(d.opt.Name))}
+	labels := []string{private, join(public, string(d.opt.Name))}
 	err := d.db.View(func(tx *badger.Txn) error {
 		it := tx.NewIterator(badger.IteratorOptions{Prefix: []byte("vol/")})
 		defer it.Close()

@@ -56,7 +56,7 @@ func (m *Mount) readdir(ctx context.Context, r *fuse.ReadRequest) error {
 	}
 	list, err := s.from(ctx, r.Offset)
 	if err != nil {
-		return content(err)
+		return err
 	}
 	r.Respond(&fuse.ReadResponse{Data: dirents(list, r.Offset, min(r.Size, maxRead))})
 	return nil
@@ -87,7 +87,7 @@ func (m *Mount) readdirplus(ctx context.Context, r *fuse.UnrecognizedRequest) er
 	}
 	list, err := s.from(ctx, off)
 	if err != nil {
-		return content(err)
+		return err
 	}
 	answer(&r.Header, m.direntsPlus(ctx, s.node, list, off, min(size, maxRead)))
 	return nil

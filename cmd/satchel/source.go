@@ -49,6 +49,9 @@ func (s *source) dial() (*devnet.Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client == nil || s.addr != addr {
+		if s.client != nil {
+			s.client.Close()
+		}
 		s.addr, s.client = addr, devnet.Dial(addr)
 	}
 	return s.client, nil

@@ -51,13 +51,30 @@ func (d *Drive) commitLoop(ctx context.Context) {
 
 // publishHeld publishes what was held, as soon as it can be.
 func (d *Drive) publishHeld(ctx context.Context, v *openVolume, now time.Time) {
-	if v.held() == nil || now.Before(v.retryAt()) || v.stopped() != nil {
+	if v.held() == nil || now.Before(v.retryAt()) {
 		return
 	}
-	v.failed(now, v.Republish(ctx))
 	v.mu.Lock()
 	v.retry = now.Add(retryHeld)
 	v.mu.Unlock()
+	if d.sealable(ctx, v) == nil {
+		v.failed(now, v.Republish(ctx))
+	}
+}
+
+// sealable returns why no head of the volume can be sealed to all members now,
+// nil if one can.
+func (d *Drive) sealable(ctx context.Context, v *openVolume) error {
+	d.mu.Lock()
+	err := d.ownErr
+	d.mu.Unlock()
+	if err == nil {
+		err = v.stopped()
+	}
+	if err == nil {
+		_, _, err = d.members(ctx, v)
+	}
+	return err
 }
 
 // CommitAll makes all changes of all volumes durable on this machine.

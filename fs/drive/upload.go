@@ -419,7 +419,7 @@ func (d *Drive) Wait(ctx context.Context) error {
 	}
 	d.tellGroups(ctx)
 	for _, v := range d.openVolumes() {
-		if v.held() != nil && v.stopped() == nil {
+		if v.held() != nil && d.sealable(ctx, v) == nil {
 			if err := v.Republish(ctx); err != nil {
 				return err
 			}

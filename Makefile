@@ -13,7 +13,7 @@ demo: build
 	@exec bin/satchel demo demo
 
 test: lint
-	$(GO) test -timeout 30m $(PACKAGES)
+	$(GO) test -count=1 -timeout 30m $(PACKAGES)
 
 lint: deps
 	@files=$$(gofmt -l cmd fs chain storage crypto test); test -z "$$files" || { echo "gofmt -l: $$files"; exit 1; }

@@ -21,6 +21,9 @@ const (
 type Info struct {
 	FirstBlock int `json:"first_block"`
 	Height     int `json:"height"`
+	// Chain tells private chains apart: the hash of the first block that this
+	// one mined, which has random bytes in it.
+	Chain string `json:"chain"`
 }
 
 // Handler returns the chain's HTTP endpoint. Serve it on a loopback address: it
@@ -133,7 +136,12 @@ func number(r *http.Request, name string) (int64, error) {
 }
 
 func (n *Node) serveInfo(w http.ResponseWriter, r *http.Request) {
-	reply(w, Info{FirstBlock: FirstBlock, Height: n.Height()})
+	first, err := n.chain.BlockHashByHeight(1)
+	if err != nil {
+		http.Error(w, "the chain is still beginning", http.StatusServiceUnavailable)
+		return
+	}
+	reply(w, Info{FirstBlock: FirstBlock, Height: n.Height(), Chain: first.String()})
 }
 
 func (n *Node) serveFund(w http.ResponseWriter, r *http.Request) {

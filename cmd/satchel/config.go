@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"sort"
 	"strconv"
@@ -112,13 +113,40 @@ func (c *config) check() error {
 	if c.Chain.Kind != "private" {
 		return fmt.Errorf("chain.kind is %q; this version knows \"private\"", c.Chain.Kind)
 	}
+	if c.Chain.Address != "" {
+		if err := checkAddress(c.Chain.Address); err != nil {
+			return fmt.Errorf("chain.address: %w", err)
+		}
+	}
 	if len(c.Providers) == 0 {
 		return errors.New("no [[provider]]; add one with its url")
+	}
+	copies := c.Copies
+	if copies == 0 {
+		copies = len(c.Providers)
+	}
+	if copies < 1 || copies > len(c.Providers) {
+		return fmt.Errorf("copies is %d; with %d providers it may be from 1 to %d, or 0 for all", c.Copies, len(c.Providers), len(c.Providers))
+	}
+	if c.Quorum < 0 || c.Quorum > copies {
+		return fmt.Errorf("quorum is %d; with %d copies it may be from 1 to %d, or 0 for a majority", c.Quorum, copies, copies)
 	}
 	for i, p := range c.Providers {
 		if p.URL == "" {
 			return fmt.Errorf("provider %d has no url", i+1)
 		}
+	}
+	return nil
+}
+
+// checkAddress returns why addr is no host and port.
+func checkAddress(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || host == "" {
+		return fmt.Errorf("%q is not a host and port, such as 127.0.0.1:18443", addr)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("%q has no port from 1 to 65535", addr)
 	}
 	return nil
 }

@@ -106,7 +106,12 @@ func (h *home) hint() string {
 
 // create makes the home's folders, for the user alone.
 func (h *home) create() error {
-	for _, dir := range []string{filepath.Dir(h.config), h.data, h.cache} {
+	// A folder that is there already, such as --home itself, keeps its mode for
+	// those who use it; what is ours in it is ours alone.
+	if err := os.MkdirAll(filepath.Dir(h.config), 0o700); err != nil {
+		return err
+	}
+	for _, dir := range []string{h.data, h.cache} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}

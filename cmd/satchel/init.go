@@ -65,6 +65,11 @@ run. Without --provider a folder under this home is where the blobs go.`
 			return err
 		}
 		in := &initialiser{a: a, h: h, wordsFile: *wordsFile}
+		if *chainAddr != "" {
+			if err := checkAddress(*chainAddr); err != nil {
+				return usagef("--chain: %v", err)
+			}
+		}
 		in.cfg.Chain = chainConfig{Kind: "private", Address: *chainAddr}
 		if err := in.check(ctx, args[0], &ps); err != nil {
 			return err

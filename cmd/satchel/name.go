@@ -59,7 +59,7 @@ func (e *engine) own(name string) (chain.Name, *btcec.PrivateKey, error) {
 func (r *stepsResult) add(say func(string)) func(registrar.Step) {
 	return func(s registrar.Step) {
 		r.Steps = append(r.Steps, step{s.Op, s.Txid.String(), s.Height})
-		say(fmt.Sprintf("%s is confirmed in block %d", s.Op, s.Height))
+		say(fmt.Sprintf("%s is confirmed in block %d: %s", s.Op, s.Height, s.Txid))
 	}
 }
 

@@ -38,7 +38,8 @@ type names struct {
 
 // chainInfo is what is kept of a chain so that its index opens without it.
 type chainInfo struct {
-	FirstBlock int `json:"first_block"`
+	FirstBlock int    `json:"first_block"`
+	Chain      string `json:"chain,omitempty"` // tells private chains apart
 }
 
 // openNames opens the index and follows the home's chain. The private chain of
@@ -142,8 +143,12 @@ func (n *names) Record(ctx context.Context, name chain.Name) (chain.Record, erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if n.syncSince(ctx, time.Now()) != nil {
-		return rec, err
+	if serr := n.syncSince(ctx, time.Now()); serr != nil {
+		if err == nil {
+			return rec, nil
+		}
+		// Whether somebody registered it nobody can say now.
+		return rec, n.src.unreachable(serr)
 	}
 	return n.index.Lookup(name)
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -36,11 +37,14 @@ serves, with the real port where ADDR ends in :0, and runs until Ctrl-C.`
 }
 
 func (a *app) serve(ctx context.Context, dir, listen, tokenFile string) error {
-	token, err := makeToken(tokenFile)
-	if err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if inside(tokenFile, dir) {
+		return usagef("--token-file %s stands in the folder that is served, so everybody could read it; put it elsewhere", tokenFile)
+	}
+	token, err := makeToken(tokenFile)
+	if err != nil {
 		return err
 	}
 	handler, err := web.Handler(dir, token)
@@ -57,6 +61,25 @@ func (a *app) serve(ctx context.Context, dir, listen, tokenFile string) error {
 	}
 	fmt.Fprintf(a.out, "ready %s\n", ln.Addr())
 	return serveHTTP(ctx, ln, web.NewServer(handler))
+}
+
+// inside tells whether a file stands, or would stand, below a folder, whatever
+// symlinks lead there.
+func inside(file, dir string) bool {
+	real := func(p string) string {
+		if abs, err := filepath.Abs(p); err == nil {
+			p = abs
+		}
+		if r, err := filepath.EvalSymlinks(p); err == nil {
+			return r
+		}
+		if r, err := filepath.EvalSymlinks(filepath.Dir(p)); err == nil {
+			return filepath.Join(r, filepath.Base(p))
+		}
+		return p
+	}
+	rel, err := filepath.Rel(real(dir), real(file))
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
 // serveHTTP serves until ctx ends, then lets what runs finish for a moment.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"satchel/crypto"
 )
 
 // busyWait is how long a command waits for another one that holds the home for
@@ -39,13 +41,25 @@ func (a *app) open(ctx context.Context, role string) (*session, error) {
 	l, who, err := holdHome(ctx, h, role)
 	switch {
 	case errors.Is(err, errHeld) && who.Role == roleDaemon:
-		return s, nil
+		return s, a.checkPassphrase(h)
 	case err != nil:
 		return nil, err
 	}
 	s.lock = l
 	s.e = newEngine(h, cfg, a.logger(), func() ([]byte, error) { return a.passphrase(false) })
 	return s, nil
+}
+
+// checkPassphrase opens the keystore with a passphrase that was given, though a
+// daemon that has it open does the work: a wrong one must not pass for a right one.
+func (a *app) checkPassphrase(h *home) error {
+	pass, err := a.givenPassphrase()
+	if err != nil || pass == nil {
+		return err
+	}
+	defer clear(pass)
+	_, err = crypto.OpenKeystore(h.keystore(), pass)
+	return err
 }
 
 // roleDaemon is the role of a process that serves a mount and answers others.

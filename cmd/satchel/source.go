@@ -130,6 +130,10 @@ func connectChain(ctx context.Context, h *home, src *source) (chainInfo, error) 
 	if err != nil {
 		return chainInfo{}, src.unreachable(err)
 	}
+	if saved, err := readChainInfo(h); err == nil && saved.Chain != "" && saved.Chain != info.Chain {
+		return chainInfo{}, failf(exitChain, "what answers at %s is another private chain than the one that %s follows; "+
+			"stop it, or give the right address as chain.address in %s", src.address(), h.name(), h.config)
+	}
 	return info, nil
 }
 
@@ -138,7 +142,7 @@ func askChain(ctx context.Context, src *source) (chainInfo, error) {
 	if err != nil {
 		return chainInfo{}, err
 	}
-	return chainInfo{FirstBlock: info.FirstBlock}, nil
+	return chainInfo{FirstBlock: info.FirstBlock, Chain: info.Chain}, nil
 }
 
 // The private chain of a home leaves its address in a file, which stays when it

@@ -42,7 +42,7 @@ func (a *app) unmount(ctx context.Context, dir string) error {
 			return err
 		}
 	}
-	return unmountStray(ctx, dir)
+	return a.unmountStray(ctx, dir)
 }
 
 // unmountByDaemon asks the home's daemon; false means that it serves another folder.
@@ -63,11 +63,15 @@ func (a *app) unmountByDaemon(ctx context.Context, h *home, dir string) (bool, e
 
 // unmountStray unmounts a Satchel mount that no daemon of this home serves: of a
 // killed process, or another home's.
-func unmountStray(ctx context.Context, dir string) error {
+func (a *app) unmountStray(ctx context.Context, dir string) error {
 	if !isOurMount(dir) {
 		return failf(exitNotMounted, "no Satchel drive is mounted at %s", dir)
 	}
-	return unmountUnused(ctx, dir)
+	if err := unmountUnused(ctx, dir); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "unmounted %s; it was no mount of this home, so what its own process had to save it saves now\n", dir)
+	return nil
 }
 
 type unmountArgs struct {

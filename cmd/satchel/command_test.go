@@ -58,6 +58,8 @@ func TestWrongLines(t *testing.T) {
 		{"wait --timeout", "--timeout wants a value: --timeout D"},
 		{"wait --timeout soon", `--timeout "soon"`},
 		{"init a.id --token-file f", "belongs after the --provider"},
+		{"init a.id --chain http://127.0.0.1:1", "not a host and port"},
+		{"serve . --listen 127.0.0.1:0 --token-file ./token-that-is-served", "everybody could read it"},
 		{"devnet --listen 0.0.0.0:1", "loopback only"},
 		{"mount", "wants one argument"},
 		{"status x", "wants no argument"},

@@ -64,6 +64,10 @@ func TestConfigRefused(t *testing.T) {
 		{"poll = \"fast\"\n" + ok, "poll"},
 		{"poll = \"-1s\"\n" + ok, "more than 0"},
 		{"cache_size = \"9999999TiB\"\n" + ok, "size"},
+		{"copies = 2\n" + ok, "with 1 providers"},
+		{"copies = -1\n" + ok, "copies is -1"},
+		{"quorum = 5\n" + ok, "quorum is 5"},
+		{strings.Replace(ok, "[[", "address = \"garbage\"\n[[", 1), "not a host and port"},
 		{"name = ", "line 1"},
 	} {
 		path := filepath.Join(t.TempDir(), "config.toml")

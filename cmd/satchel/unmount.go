@@ -70,7 +70,7 @@ func (a *app) unmountStray(ctx context.Context, dir string) error {
 	if err := unmountUnused(ctx, dir); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "unmounted %s; it was no mount of this home, so what its own process had to save it saves now\n", dir)
+	fmt.Fprintf(a.out, "unmounted %s\n", dir)
 	return nil
 }
 

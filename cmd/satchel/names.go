@@ -50,7 +50,7 @@ func openNames(ctx context.Context, h *home, cfg *config, log *slog.Logger) (*na
 	info, err := connectChain(ctx, h, src)
 	if err != nil {
 		saved, e := readChainInfo(h)
-		if e != nil {
+		if e != nil || errors.Is(err, errOtherChain) {
 			return nil, err
 		}
 		log.Warn("names are as of the last block seen", "err", err)

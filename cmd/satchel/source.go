@@ -40,6 +40,9 @@ func (s *source) address() string {
 // errNoChain reports a private chain that never ran.
 var errNoChain = errors.New("no private chain has run in this home")
 
+// errOtherChain reports a chain that this home must not follow.
+var errOtherChain = errors.New("another private chain")
+
 // dial returns a client for the address as it is now.
 func (s *source) dial() (*devnet.Client, error) {
 	addr := s.address()
@@ -131,8 +134,8 @@ func connectChain(ctx context.Context, h *home, src *source) (chainInfo, error) 
 		return chainInfo{}, src.unreachable(err)
 	}
 	if saved, err := readChainInfo(h); err == nil && saved.Chain != "" && saved.Chain != info.Chain {
-		return chainInfo{}, failf(exitChain, "what answers at %s is another private chain than the one that %s follows; "+
-			"stop it, or give the right address as chain.address in %s", src.address(), h.name(), h.config)
+		return chainInfo{}, failf(exitChain, "what answers at %s is %w than the one that %s follows; "+
+			"stop it, or give the right address as chain.address in %s", src.address(), errOtherChain, h.name(), h.config)
 	}
 	return info, nil
 }

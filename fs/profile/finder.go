@@ -114,6 +114,7 @@ func (f *Finder) pair(v Volume, d crypto.DeviceID) ([]Place, error) {
 		}
 	}
 	var places []Place
+	var bad error
 	for age := range len(mine) + len(theirs) {
 		for i := range mine {
 			j := age - i
@@ -126,10 +127,14 @@ func (f *Finder) pair(v Volume, d crypto.DeviceID) ([]Place, error) {
 			}
 			s, err := crypto.PairSecret(key, theirs[j], string(f.Me), string(other))
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", other, err)
+				bad = fmt.Errorf("%s: %w", other, err)
+				continue // one key that is none must not hide the good ones
 			}
 			places = append(places, Place{crypto.PairLocator(s, d), s})
 		}
+	}
+	if len(places) == 0 && bad != nil {
+		return nil, bad
 	}
 	return places, nil
 }

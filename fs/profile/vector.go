@@ -105,7 +105,7 @@ func (k *Knowledge) counts(id crypto.DeviceID, e tree.VectorEntry, h *Signed[Hea
 	switch {
 	case ok && e.Seq <= w.Seq:
 		return tree.VectorEntry{Name: string(w.Name), Seq: e.Seq, Head: e.Head}, true
-	case k.Removed != nil && k.Removed(chain.Name(e.Name), id):
+	case k.Removed != nil && (!ok || string(w.Name) == e.Name) && e.Seq < h.Header.Seq && k.Removed(chain.Name(e.Name), id):
 		return e, true
 	case ok:
 		return tree.VectorEntry{Name: string(w.Name), Seq: w.Seq, Head: w.Hash}, true

@@ -189,22 +189,30 @@ func (c Content) Chunk(ld Loader, i uint64) (Ref, error) {
 // EachRef calls f for each ref of c: chunks, and index nodes before what is in
 // them.
 func (c Content) EachRef(ld Loader, f func(Ref) error) error {
-	return eachRef(ld, c.Refs, int(c.Level), f)
+	return eachRef(ld, c.Refs, int(c.Level), make(map[levelRef]bool), f)
 }
 
-func eachRef(ld Loader, refs []Ref, level int, f func(Ref) error) error {
+// A levelRef is a ref at a height of the index. Each is walked once: a few
+// crafted nodes that name each other many times must not be a walk without end.
+type levelRef struct {
+	ref   Ref
+	level int
+}
+
+func eachRef(ld Loader, refs []Ref, level int, seen map[levelRef]bool, f func(Ref) error) error {
 	var miss missing
 	for _, r := range refs {
-		if r.IsZero() {
+		if r.IsZero() || seen[levelRef{r, level}] {
 			continue
 		}
+		seen[levelRef{r, level}] = true
 		if err := f(r); err != nil {
 			return err
 		}
 		if level > 0 {
 			sub, err := below(ld, r, level)
 			if err == nil {
-				err = eachRef(ld, sub, level-1, f)
+				err = eachRef(ld, sub, level-1, seen, f)
 			}
 			if err != nil && !miss.take(err) {
 				return err

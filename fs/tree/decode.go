@@ -257,7 +257,7 @@ func (d *decoder) check(e *entry) {
 	for i := range e.versions {
 		v := &e.versions[i]
 		switch {
-		case v.kind >= kinds || (v.kind == Dir) != (e.kind() == Dir) || e.id == Root && v.kind != Dir:
+		case v.kind >= kinds || v.kind != e.kind() || e.id == Root && v.kind != Dir:
 			d.fail("identity %v: kind %d", e.id, v.kind)
 		case (v.kind == Dir) != (v.data == nil):
 			d.fail("identity %v: a file without content or a directory with it", e.id)

@@ -88,7 +88,7 @@ func joinVersions(a, b *entry, sa, sb seen, odd func(Identity, Dot)) []version {
 // one, with the higher copy of its content, else that of the head of its own
 // writer, else the greater digest.
 func joinVersion(a, b *version, sa, sb seen) (v *version, same bool) {
-	if a.equal(b) {
+	if a.equal(b) && (a.data == nil || sameContent(&a.data.content, &b.data.content)) {
 		if a.data != nil && a.data.copy < b.data.copy {
 			return b, true
 		}
@@ -106,6 +106,14 @@ func joinVersion(a, b *version, sa, sb seen) (v *version, same bool) {
 		return b, false
 	}
 	return a, false
+}
+
+// sameContent tells whether both are the same sealed segments, wherever these
+// are. Under one datum anything else is a second payload, however high its copy
+// number: a copy is moved bytes, not other ones.
+func sameContent(a, b *Content) bool {
+	return a.Size == b.Size && a.Level == b.Level && bytes.Equal(a.Inline, b.Inline) &&
+		slices.EqualFunc(a.Refs, b.Refs, Ref.same)
 }
 
 // joinSet joins two ascending sets: an element in both stays; an element in one

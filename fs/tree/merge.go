@@ -198,6 +198,11 @@ func (m *merge) check() error {
 			}
 			weight[key{p.dir, p.name}] += m.result[id].weigh()
 		}
+		for _, v := range m.result[id].versions {
+			if v.kind != m.result[id].kind() {
+				return badf("identity %v is of two kinds", id)
+			}
+		}
 		if len(m.result[id].versions) > maxVersions {
 			return badf("identity %v: %d versions", id, len(m.result[id].versions))
 		}

@@ -303,7 +303,7 @@ func (d *Drive) newHead(ctx context.Context, v *openVolume, n chain.Name, dev cr
 			return nil, false, fmt.Errorf("head of %s: %w", n, notMissing(a.why()))
 		}
 		now := about(at, a.best.Hash)
-		if now == profile.Other && (pin == nil || a.best.Header.Seq <= pin.Seq) && word == profile.Other && pin != nil {
+		if pin != nil && a.best.Header.Seq <= pin.Seq && word == profile.Other && now == profile.Other {
 			return nil, false, fmt.Errorf("head of %s: %w", n, d.withheld(a.gave, "newest head of "+string(n)))
 		}
 		if a.best.Header.Seq <= merged {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"satchel/crypto"
@@ -316,7 +317,8 @@ func (v *Volume) publish(ctx context.Context) error {
 	}
 	root.Pack = [32]byte(id)
 	v.packMu.Lock()
-	packs := append(append(append([]pack.ID{}, v.made...), v.moved...), u.nodes.closed...)
+	made, moved := len(v.made), len(v.moved)
+	packs := slices.Concat(v.made, v.moved, u.nodes.closed)
 	v.packMu.Unlock()
 	c := Commit{Seq: u.seq, Vector: u.vector, Root: root, Digest: u.digest, Packs: packs, Time: time.Now()}
 	head, err := v.opt.Publish(ctx, c)
@@ -324,7 +326,8 @@ func (v *Volume) publish(ctx context.Context) error {
 		return fmt.Errorf("commit %s: %w", v.opt.Label, err)
 	}
 	v.packMu.Lock()
-	v.made, v.moved = nil, nil
+	// What came meanwhile is for the next head.
+	v.made, v.moved = slices.Clone(v.made[made:]), slices.Clone(v.moved[moved:])
 	v.packMu.Unlock()
 	v.mu.Lock()
 	v.last = Last{Commit: c, Head: head}

@@ -23,6 +23,7 @@ type world struct {
 	dir   string
 	packs *pack.Store
 	order []string // of published volumes
+	needs [][]pack.ID
 	fail  func(label string) error
 }
 
@@ -59,6 +60,7 @@ func (w *world) open(label string, last Last) *Volume {
 				}
 			}
 			w.order = append(w.order, label)
+			w.needs = append(w.needs, c.Packs)
 			return crypto.Sum(fmt.Append(nil, label, c.Seq)), nil
 		},
 	})
@@ -277,5 +279,39 @@ func TestBudgetComesBack(t *testing.T) {
 	}
 	if used := v.opt.Budget.used; used != 0 {
 		t.Errorf("%d bytes of the budget are still in use", used)
+	}
+}
+
+// A pack that closes while a head is being signed is a need of the next head.
+func TestPackClosedWhilePublishing(t *testing.T) {
+	w := newWorld(t)
+	v := w.open("P", Last{})
+	root := v.Root()
+	write(t, root, "a", random(1, 1<<20))
+	w.fail = func(string) error {
+		w.fail = nil
+		write(t, root, "b", random(2, packSize+2<<20))
+		v.packMu.Lock()
+		defer v.packMu.Unlock()
+		for v.nclosing > 0 {
+			v.packCond.Wait()
+		}
+		return nil
+	}
+	for range 2 {
+		if err := v.Commit(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	needed := make(map[pack.ID]bool)
+	for _, list := range w.needs {
+		for _, id := range list {
+			needed[id] = true
+		}
+	}
+	for _, id := range w.packs.Staged() {
+		if !needed[id] {
+			t.Errorf("no head needs pack %v", id)
+		}
 	}
 }

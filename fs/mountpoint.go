@@ -63,7 +63,7 @@ func prepare(dir string) error {
 		case !info.IsDir():
 			return fmt.Errorf("%s is not a folder; a drive is mounted at an empty one: %w", dir, syscall.ENOTDIR)
 		}
-		if at, ok := mountAt(dir); ok && at.kind == "fuse."+subtype {
+		if Mounted(dir) {
 			return fmt.Errorf("a drive is mounted at %s already; satchel unmount %s ends that: %w", dir, dir, syscall.EBUSY)
 		}
 		return wantEmpty(dir)
@@ -121,6 +121,13 @@ func probe(dir string, wait time.Duration) (os.FileInfo, error) {
 type mounted struct {
 	kind string // of file system
 	dev  uint32 // minor device number, which is a FUSE connection's number
+}
+
+// Mounted tells whether a Satchel drive is mounted at dir, alive or not. Dir is
+// absolute and without symlinks.
+func Mounted(dir string) bool {
+	at, ok := mountAt(dir)
+	return ok && at.kind == "fuse."+subtype
 }
 
 // mountAt returns what is mounted at dir, the topmost.

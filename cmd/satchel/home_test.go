@@ -119,15 +119,6 @@ func TestControlSocket(t *testing.T) {
 	}
 }
 
-func TestMountTable(t *testing.T) {
-	table := []byte("36 35 98:0 / /mnt/a\\040b rw,noatime - fuse.satchel alice.id rw\n37 35 0:5 / /mnt/c rw - ext4 /dev/x rw\nbroken\n")
-	for dir, want := range map[string]bool{"/mnt/a b": true, "/mnt/c": false, "/mnt": false} {
-		if got := mountedAt(table, dir); got != want {
-			t.Errorf("%s: got %v", dir, got)
-		}
-	}
-}
-
 func TestPassphrase(t *testing.T) {
 	f := filepath.Join(t.TempDir(), "pass")
 	if err := os.WriteFile(f, []byte("from file\r\nsecond line"), 0o600); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -131,7 +130,4 @@ func resolveParent(path string) string {
 }
 
 // isOurMount reports whether a Satchel drive is mounted at dir, alive or not.
-func isOurMount(dir string) bool {
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	return err == nil && mountedAt(mounts, resolveParent(dir))
-}
+func isOurMount(dir string) bool { return fs.Mounted(resolveParent(dir)) }

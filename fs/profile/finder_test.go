@@ -137,6 +137,26 @@ func TestFinderRefuses(t *testing.T) {
 	}
 }
 
+// A pair key of low order, in one generation, hides none of the others.
+func TestBadPairKeyHidesNoOther(t *testing.T) {
+	alice, bob := newPerson("alice.id", 1, 1), newPerson("bob.id", 1, 2)
+	v := must(Shared("alice.id", "bob.id"))
+	d := alice.devices[0].id()
+	all := must(alice.finder(bob).Read(v, "bob.id", d, crypto.Locator{}))
+	bad := *bob.profile
+	bad.Users = slices.Clone(bad.Users)
+	bad.Users[0].Pair = make([]byte, 32)
+	f := alice.finder(bob)
+	f.Profiles["bob.id"] = &bad
+	if got := must(f.Read(v, "bob.id", d, crypto.Locator{})); len(got) != len(all)-1 || got[0] != all[0] {
+		t.Errorf("%d of %d places are left", len(got), len(all))
+	}
+	bad.Users[1].Pair = make([]byte, 32)
+	if _, err := f.Read(v, "bob.id", d, crypto.Locator{}); err == nil {
+		t.Error("no key is one, and places were found")
+	}
+}
+
 func TestKeys(t *testing.T) {
 	d := crypto.DeviceID{0xab}
 	for h, want := range map[*crypto.Header]string{

@@ -21,8 +21,11 @@ func TestAdmit(t *testing.T) {
 			writer: {"bob.id", Mark{21, hash("bob 21")}},
 			third:  {"carol.id", Mark{15, hash("carol 15")}},
 		},
-		Merged:  tree.Vector{third: {Name: "carol.id", Seq: 12, Head: hash("carol 12")}, writer: {Name: "bob.id", Seq: 18, Head: hash("bob 18")}},
-		Removed: func(n chain.Name, d crypto.DeviceID) bool { return n == "carol.id" && d == gone },
+		Merged: tree.Vector{third: {Name: "carol.id", Seq: 12, Head: hash("carol 12")}, writer: {Name: "bob.id", Seq: 18, Head: hash("bob 18")}},
+		Removed: func(n chain.Name, d crypto.DeviceID) bool {
+			// dave.id claims a device of carol.id's for one that he removed.
+			return n == "carol.id" && d == gone || n == "dave.id" && d == third
+		},
 	}
 	entry := func(name string, seq uint64, head string) tree.VectorEntry {
 		return tree.VectorEntry{Name: name, Seq: seq, Head: hash(head)}
@@ -44,6 +47,7 @@ func TestAdmit(t *testing.T) {
 		{"removed device", 41, tree.Vector{gone: entry("carol.id", 40, "gone 40")}, tree.Vector{gone: entry("carol.id", 40, "gone 40")}, crypto.DeviceID{}},
 		{"removed, of another name", 41, tree.Vector{gone: entry("bob.id", 40, "gone 40")}, tree.Vector{}, crypto.DeviceID{}},
 		{"under a false name", 12, tree.Vector{third: entry("bob.id", 11, "carol 11")}, tree.Vector{third: entry("carol.id", 11, "carol 11")}, crypto.DeviceID{}},
+		{"removed by somebody else", 41, tree.Vector{third: entry("dave.id", 40, "x")}, tree.Vector{third: entry("carol.id", 15, "carol 15")}, crypto.DeviceID{}},
 		{"the highest leap", 18 + 1<<32, nil, tree.Vector{}, crypto.DeviceID{}},
 		{"own number leaps", 19 + 1<<32, nil, nil, writer},
 		{"claimed number leaps", 20, tree.Vector{stranger: entry("dave.id", 19+1<<32, "x")}, nil, stranger},

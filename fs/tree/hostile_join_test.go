@@ -45,3 +45,36 @@ func TestMixedKindsAreRefused(t *testing.T) {
 		t.Errorf("a file that is a symlink too: %v", dec.err)
 	}
 }
+
+// Five small index nodes that name each other stand for 2^53 chunks: a walk over
+// all refs meets each once.
+func TestWalkOfRepeatedNodesEnds(t *testing.T) {
+	nodes := make(map[Ref][]byte)
+	node := func(level int, below Ref) Ref {
+		refs := make([]Ref, 1024)
+		for i := range refs {
+			refs[i] = below
+		}
+		b, err := encodeFile(level, refs, func(r Ref) Ref { return r })
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := Ref{Owner: "m.id", Pack: [32]byte{1}, Off: uint32(level), Len: uint32(len(b)), Hash: crypto.Sum(b), Key: [32]byte{2}}
+		nodes[r] = b
+		return r
+	}
+	r := Ref{Owner: "m.id", Pack: [32]byte{1}, Len: 100, Hash: crypto.Hash{9}, Key: [32]byte{3}}
+	for level := 1; level <= 5; level++ {
+		r = node(level, r)
+	}
+	count := 0
+	err := Content{Size: 1 << 62, Refs: []Ref{r}, Level: 5}.EachRef(func(r Ref) ([]byte, error) { return nodes[r], nil }, func(Ref) error {
+		if count++; count > 100 {
+			t.Fatal("the walk goes on and on")
+		}
+		return nil
+	})
+	if err != nil || count != 6 {
+		t.Errorf("%d refs, %v; want 6", count, err)
+	}
+}

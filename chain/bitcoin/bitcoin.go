@@ -69,3 +69,11 @@ type Unspenter interface {
 	// coinbase, is left out.
 	Unspent(ctx context.Context, script []byte) ([]Output, error)
 }
+
+// A FeeEstimator says what the network asks for now.
+type FeeEstimator interface {
+	// FeeRate returns satoshi per 1,000 virtual bytes with which a
+	// transaction is likely to be in one of the next blocks. A source that
+	// can't tell answers os.ErrNotExist.
+	FeeRate(ctx context.Context, blocks int) (int64, error)
+}

@@ -1,0 +1,3 @@
+package registrar
+
+import _ "github.com/btcsuite/btcd/psbt/v2"

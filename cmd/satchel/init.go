@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/btcsuite/btcd/btcec/v2"
-	"github.com/btcsuite/btcd/chaincfg/v2"
 
 	"satchel/chain"
 	"satchel/chain/ops"
@@ -221,7 +220,7 @@ func (in *initialiser) write(words string, pass []byte, ks *crypto.Keystore) err
 // report tells what was made and what recovery needs.
 func (in *initialiser) report(n *names, ks *crypto.Keystore, words string) {
 	out := in.a.out
-	fmt.Fprintf(out, "name       %s\nowner      %s\ndevice     %s\nconfig     %s\n", ks.Name, ownerAddress(ks.Owner), ks.Device(), in.h.config)
+	fmt.Fprintf(out, "name       %s\nowner      %s\ndevice     %s\nconfig     %s\n", ks.Name, n.address(ks.Owner), ks.Device(), in.h.config)
 	if addr := in.cfg.Chain.Address; addr != "" {
 		fmt.Fprintf(out, "chain      private, at %s\n", addr)
 	} else {
@@ -242,7 +241,7 @@ func (in *initialiser) report(n *names, ks *crypto.Keystore, words string) {
 	fmt.Fprint(out, "\nRecovery needs the words and read access to one of the providers above: keep both together.\n"+
 		"The owner key, which transfers the name, is kept in the keystore, since this is a private chain.\n")
 	if rec, err := n.index.Lookup(chain.Name(ks.Name)); err == nil {
-		fmt.Fprintf(out, "%s is registered already, by %s: it must be transferred to %s before it is yours.\n", ks.Name, rec.Address, ownerAddress(ks.Owner))
+		fmt.Fprintf(out, "%s is registered already, by %s: it must be transferred to %s before it is yours.\n", ks.Name, rec.Address, n.address(ks.Owner))
 	}
 	fmt.Fprintf(out, "Next: satchel %sname register %s\n", in.h.hint(), ks.Name)
 }
@@ -259,7 +258,7 @@ func wordLines(words string) string {
 	return strings.TrimRight(b.String(), "\n")
 }
 
-// ownerAddress returns the address of an owner key.
-func ownerAddress(key *btcec.PrivateKey) string {
-	return ops.Address(registrar.ScriptOf(key), &chaincfg.RegressionNetParams)
+// address returns the address of an owner key on this chain.
+func (n *names) address(key *btcec.PrivateKey) string {
+	return ops.Address(registrar.ScriptOf(key), n.index.Params().Chain)
 }

@@ -59,7 +59,7 @@ func (e *engine) register(ctx context.Context, args nameArgs, say func(string)) 
 	if err := e.names.keep(zone); err != nil {
 		return stepsResult{}, err
 	}
-	r := stepsResult{Name: string(name), Address: ownerAddress(key)}
+	r := stepsResult{Name: string(name), Address: e.names.address(key)}
 	err = e.registrar().Register(ctx, name, key, zone, r.add(say))
 	if err != nil {
 		return stepsResult{}, e.nameError(err)
@@ -88,7 +88,7 @@ func (e *engine) mayRegister(name chain.Name, key *btcec.PrivateKey) error {
 		return err
 	case rec.Revoked:
 		return failf(exitName, "%s was revoked by its owner and can't be registered until it expires", name)
-	case rec.Address != ownerAddress(key):
+	case rec.Address != e.names.address(key):
 		return failf(exitName, "%s is registered already, by %s; choose another name", name, rec.Address)
 	}
 	return nil

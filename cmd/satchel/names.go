@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/btcsuite/btcd/chaincfg/v2"
-
 	"satchel/chain"
 	"satchel/chain/zonefile"
 	"satchel/crypto"
@@ -22,7 +20,7 @@ import (
 // names is what the chain knows of names, as far as this home has followed it:
 // the drive's Resolver. Zone files that were read once are kept.
 type names struct {
-	src      *source
+	src      source
 	index    *chain.Index
 	follower *chain.Follower
 	files    string // folder of zone files, by hash
@@ -46,8 +44,11 @@ type chainInfo struct {
 // this home is started if it doesn't run. If the chain can't be reached, but was
 // followed before, names are as they were then.
 func openNames(ctx context.Context, h *home, cfg *config, log *slog.Logger) (*names, error) {
-	src := &source{h: h, fixed: cfg.Chain.Address}
-	info, err := connectChain(ctx, h, src)
+	src, err := newSource(h, &cfg.Chain)
+	if err != nil {
+		return nil, err
+	}
+	info, err := src.connect(ctx)
 	if err != nil {
 		saved, e := readChainInfo(h)
 		if e != nil || errors.Is(err, errOtherChain) {
@@ -58,7 +59,11 @@ func openNames(ctx context.Context, h *home, cfg *config, log *slog.Logger) (*na
 	} else if err := writeChainInfo(h, info); err != nil {
 		return nil, err
 	}
-	index, err := chain.OpenIndex(h.index(), chain.Satchel(&chaincfg.RegressionNetParams, info.FirstBlock))
+	rules, err := src.rules(info)
+	if err != nil {
+		return nil, err
+	}
+	index, err := chain.OpenIndex(h.index(), rules)
 	if err != nil {
 		return nil, fmt.Errorf("chain index %s: %w", h.index(), err)
 	}
@@ -86,7 +91,7 @@ func (n *names) Close() error {
 	n.cancel()
 	n.loops.Wait()
 	n.unsub()
-	return n.index.Close()
+	return errors.Join(n.index.Close(), n.src.Close())
 }
 
 func readChainInfo(h *home) (chainInfo, error) {

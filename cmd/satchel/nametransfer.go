@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/btcsuite/btcd/chaincfg/v2"
-
 	"satchel/chain/ops"
 )
 
@@ -37,9 +35,6 @@ type transferArgs struct {
 }
 
 func (e *engine) transfer(ctx context.Context, args transferArgs, say func(string)) (stepsResult, error) {
-	if _, err := ops.PayTo(args.Address, &chaincfg.RegressionNetParams); err != nil {
-		return stepsResult{}, usagef("address %q: %v", args.Address, err)
-	}
 	name, key, err := e.own(args.Name)
 	if err != nil {
 		return stepsResult{}, err
@@ -47,6 +42,9 @@ func (e *engine) transfer(ctx context.Context, args transferArgs, say func(strin
 	n, err := e.openNames(ctx)
 	if err != nil {
 		return stepsResult{}, err
+	}
+	if _, err := ops.PayTo(args.Address, n.index.Params().Chain); err != nil {
+		return stepsResult{}, usagef("address %q: %v", args.Address, err)
 	}
 	if err := n.Sync(ctx); err != nil {
 		return stepsResult{}, err

@@ -9,17 +9,49 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
+	"satchel/chain"
 	"satchel/chain/bitcoin"
 	"satchel/chain/devnet"
 )
 
-// A source is the chain process of this home: at the address in the config, or
+// A source is where a home's blocks come from, and what else the chain's side of
+// it offers.
+type source interface {
+	bitcoin.Source
+	bitcoin.PrevTxer
+	bitcoin.Broadcaster
+	bitcoin.Unspenter
+
+	// connect returns what is to be known of the chain before it is followed.
+	connect(ctx context.Context) (chainInfo, error)
+	// rules returns the rules by which names on it are read.
+	rules(info chainInfo) (*chain.Params, error)
+	// address is what a person knows the chain by.
+	address() string
+	// unreachable wraps an error of the chain with the way out.
+	unreachable(err error) error
+
+	// Zonefile returns the zone file with that hash, unverified.
+	Zonefile(ctx context.Context, hash [20]byte) ([]byte, error)
+	// PutZonefile offers a zone file.
+	PutZonefile(ctx context.Context, data []byte) error
+
+	Close() error
+}
+
+// newSource returns the source that a home's config names. It asks nothing yet.
+func newSource(h *home, cfg *chainConfig) (source, error) {
+	return &private{h: h, fixed: cfg.Address}, nil
+}
+
+// private is the chain process of this home: at the address in the config, or
 // the home's own private chain, which may come back at another port after a
 // restart. So its address is read again when it doesn't answer.
-type source struct {
+type private struct {
 	h     *home
 	fixed string
 
@@ -30,7 +62,7 @@ type source struct {
 
 // address returns where the chain is said to be; empty if its private chain
 // never ran.
-func (s *source) address() string {
+func (s *private) address() string {
 	if s.fixed != "" {
 		return s.fixed
 	}
@@ -44,7 +76,7 @@ var errNoChain = errors.New("no private chain has run in this home")
 var errOtherChain = errors.New("another private chain")
 
 // dial returns a client for the address as it is now.
-func (s *source) dial() (*devnet.Client, error) {
+func (s *private) dial() (*devnet.Client, error) {
 	addr := s.address()
 	if addr == "" {
 		return nil, errNoChain
@@ -61,7 +93,7 @@ func (s *source) dial() (*devnet.Client, error) {
 }
 
 // unreachable wraps an error of the chain with the way out.
-func (s *source) unreachable(err error) error {
+func (s *private) unreachable(err error) error {
 	if s.fixed == "" {
 		return failf(exitChain, "the private chain of %s can't be reached: %w; start it with `satchel %sdevnet --detach`", s.h.name(), err, s.h.hint())
 	}
@@ -69,7 +101,7 @@ func (s *source) unreachable(err error) error {
 }
 
 // call asks the chain process.
-func call[R any](s *source, f func(c *devnet.Client) (R, error)) (R, error) {
+func call[R any](s *private, f func(c *devnet.Client) (R, error)) (R, error) {
 	c, err := s.dial()
 	if err != nil {
 		var none R
@@ -79,69 +111,86 @@ func call[R any](s *source, f func(c *devnet.Client) (R, error)) (R, error) {
 }
 
 // Headers implements bitcoin.Source.
-func (s *source) Headers(ctx context.Context, locator []chainhash.Hash) ([]wire.BlockHeader, error) {
+func (s *private) Headers(ctx context.Context, locator []chainhash.Hash) ([]wire.BlockHeader, error) {
 	return call(s, func(c *devnet.Client) ([]wire.BlockHeader, error) { return c.Headers(ctx, locator) })
 }
 
 // Block implements bitcoin.Source.
-func (s *source) Block(ctx context.Context, hash chainhash.Hash) ([]byte, error) {
+func (s *private) Block(ctx context.Context, hash chainhash.Hash) ([]byte, error) {
 	return call(s, func(c *devnet.Client) ([]byte, error) { return c.Block(ctx, hash) })
 }
 
 // PrevTx implements bitcoin.PrevTxer.
-func (s *source) PrevTx(ctx context.Context, txid chainhash.Hash) ([]byte, error) {
+func (s *private) PrevTx(ctx context.Context, txid chainhash.Hash) ([]byte, error) {
 	return call(s, func(c *devnet.Client) ([]byte, error) { return c.PrevTx(ctx, txid) })
 }
 
 // Broadcast implements bitcoin.Broadcaster.
-func (s *source) Broadcast(ctx context.Context, tx []byte) (chainhash.Hash, error) {
+func (s *private) Broadcast(ctx context.Context, tx []byte) (chainhash.Hash, error) {
 	return call(s, func(c *devnet.Client) (chainhash.Hash, error) { return c.Broadcast(ctx, tx) })
 }
 
 // Unspent implements bitcoin.Unspenter.
-func (s *source) Unspent(ctx context.Context, script []byte) ([]bitcoin.Output, error) {
+func (s *private) Unspent(ctx context.Context, script []byte) ([]bitcoin.Output, error) {
 	return call(s, func(c *devnet.Client) ([]bitcoin.Output, error) { return c.Unspent(ctx, script) })
 }
 
 // Fund has an address paid from coins that the private chain mined.
-func (s *source) Fund(ctx context.Context, address string, satoshi int64) (chainhash.Hash, error) {
+func (s *private) Fund(ctx context.Context, address string, satoshi int64) (chainhash.Hash, error) {
 	return call(s, func(c *devnet.Client) (chainhash.Hash, error) { return c.Fund(ctx, address, satoshi) })
 }
 
 // Zonefile returns the zone file with that hash, unverified.
-func (s *source) Zonefile(ctx context.Context, hash [20]byte) ([]byte, error) {
+func (s *private) Zonefile(ctx context.Context, hash [20]byte) ([]byte, error) {
 	return call(s, func(c *devnet.Client) ([]byte, error) { return c.Zonefile(ctx, hash) })
 }
 
 // PutZonefile offers a zone file.
-func (s *source) PutZonefile(ctx context.Context, data []byte) error {
+func (s *private) PutZonefile(ctx context.Context, data []byte) error {
 	_, err := call(s, func(c *devnet.Client) (none, error) { return none{}, c.PutZonefile(ctx, data) })
 	return err
 }
 
-// connectChain finds the chain and asks what it is. The home's private chain is
+// connect finds the chain and asks what it is. The home's private chain is
 // started if it doesn't answer.
-func connectChain(ctx context.Context, h *home, src *source) (chainInfo, error) {
+func (s *private) connect(ctx context.Context) (chainInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	info, err := askChain(ctx, src)
-	if err != nil && src.fixed == "" {
-		if _, err = startDevnet(ctx, h, ""); err == nil {
-			info, err = askChain(ctx, src)
+	info, err := s.ask(ctx)
+	if err != nil && s.fixed == "" {
+		if _, err = startDevnet(ctx, s.h, ""); err == nil {
+			info, err = s.ask(ctx)
 		}
 	}
 	if err != nil {
-		return chainInfo{}, src.unreachable(err)
+		return chainInfo{}, s.unreachable(err)
 	}
-	if saved, err := readChainInfo(h); err == nil && saved.Chain != "" && saved.Chain != info.Chain {
+	if saved, err := readChainInfo(s.h); err == nil && saved.Chain != "" && saved.Chain != info.Chain {
 		return chainInfo{}, failf(exitChain, "what answers at %s is %w than the one that %s follows; "+
-			"stop it, or give the right address as chain.address in %s", src.address(), errOtherChain, h.name(), h.config)
+			"stop it, or give the right address as chain.address in %s", s.address(), errOtherChain, s.h.name(), s.h.config)
 	}
 	return info, nil
 }
 
-func askChain(ctx context.Context, src *source) (chainInfo, error) {
-	info, err := call(src, func(c *devnet.Client) (devnet.Info, error) { return c.Info(ctx) })
+// rules are those of fresh chains.
+func (s *private) rules(info chainInfo) (*chain.Params, error) {
+	return chain.Satchel(&chaincfg.RegressionNetParams, info.FirstBlock), nil
+}
+
+// Close drops idle connections.
+func (s *private) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client == nil {
+		return nil
+	}
+	c := s.client
+	s.client = nil
+	return c.Close()
+}
+
+func (s *private) ask(ctx context.Context) (chainInfo, error) {
+	info, err := call(s, func(c *devnet.Client) (devnet.Info, error) { return c.Info(ctx) })
 	if err != nil {
 		return chainInfo{}, err
 	}

@@ -89,7 +89,7 @@ func (e *engine) status(ctx context.Context, _ none, _ func(string)) (status, er
 		st.Chain.Error = f.Err.Error()
 	}
 	if e.keys.Owner != nil {
-		st.Owner = ownerAddress(e.keys.Owner)
+		st.Owner = e.names.address(e.keys.Owner)
 	}
 	return st, nil
 }

@@ -29,12 +29,6 @@ type config struct {
 	Providers []providerConfig `toml:"provider"`
 }
 
-// A chainConfig says where blocks come from.
-type chainConfig struct {
-	Kind    string `toml:"kind"`    // "private"
-	Address string `toml:"address"` // empty: the private chain of this home
-}
-
 // A foreignConfig says which URLs of other people may be followed.
 type foreignConfig struct {
 	Files    []string `toml:"allow_files"`
@@ -50,7 +44,8 @@ type providerConfig struct {
 
 // knownKeys lists every key, as a message shows them.
 var knownKeys = []string{
-	"name", "copies", "quorum", "poll", "cache_size", "chain.kind", "chain.address",
+	"name", "copies", "quorum", "poll", "cache_size", "chain.kind", "chain.address", "chain.network", "chain.rules",
+	"chain.first_block", "chain.confirmations", "chain.sources",
 	"foreign.allow_files", "foreign.allow_hosts", "foreign.allow_loopback", "provider.url", "provider.token",
 }
 
@@ -110,13 +105,8 @@ func (c *config) check() error {
 	if _, err := chain.ParseName(c.Name); err != nil {
 		return fmt.Errorf("name: %w", err)
 	}
-	if c.Chain.Kind != "private" {
-		return fmt.Errorf("chain.kind is %q; this version knows \"private\"", c.Chain.Kind)
-	}
-	if c.Chain.Address != "" {
-		if err := checkAddress(c.Chain.Address); err != nil {
-			return fmt.Errorf("chain.address: %w", err)
-		}
+	if err := c.Chain.check(); err != nil {
+		return err
 	}
 	if len(c.Providers) == 0 {
 		return errors.New("no [[provider]]; add one with its url")
@@ -179,7 +169,10 @@ func (c *config) poll() time.Duration {
 	if c.Poll > 0 {
 		return time.Duration(c.Poll)
 	}
-	return time.Second // a private chain; elsewhere 30 s
+	if c.Chain.Kind == chainBitcoin {
+		return 30 * time.Second
+	}
+	return time.Second
 }
 
 func sorted(list []string) []string {
@@ -192,8 +185,15 @@ func sorted(list []string) []string {
 // may hold secrets.
 func writeConfig(path string, c *config) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, configHead, c.Name, c.Chain.Kind, c.Chain.Address)
-	b.WriteString(configForeign)
+	if c.Chain.Kind == chainBitcoin {
+		fmt.Fprintf(&b, configHead, c.Name, "30s")
+		c.Chain.write(&b)
+		b.WriteString(configForeignPublic)
+	} else {
+		fmt.Fprintf(&b, configHead, c.Name, "1s")
+		fmt.Fprintf(&b, configPrivate, c.Chain.Kind, c.Chain.Address)
+		b.WriteString(configForeign)
+	}
 	for _, p := range c.Providers {
 		fmt.Fprintf(&b, "\n[[provider]]\nurl = %s\n", tomlString(p.URL))
 		if p.Token != "" {
@@ -232,10 +232,12 @@ quorum = 0
 
 # How often the others are looked at. A private chain and its providers are on
 # this machine, so it may be often; elsewhere "30s" is right.
-poll = "1s"
+poll = %q
 
 # cache_size = "10GiB"
+`
 
+const configPrivate = `
 [chain]
 kind = %q
 # host:port of a running ` + "`satchel devnet`" + `. Empty: this home has a private chain of
@@ -253,6 +255,15 @@ const configForeign = `
 allow_files = ["/"]
 allow_hosts = []
 allow_loopback = true
+`
+
+const configForeignPublic = `
+# Which storage URLs of other people may be followed that only you can reach.
+# Nothing of that kind unless it is named here.
+[foreign]
+allow_files = []
+allow_hosts = []
+allow_loopback = false
 `
 
 // writeNew writes a file that must not exist yet, for the user alone.

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ func TestConfigRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Name != in.Name || c.Chain != in.Chain || len(c.Providers) != 2 || c.Providers[0] != in.Providers[0] || c.Providers[1] != in.Providers[1] {
+	if c.Name != in.Name || !reflect.DeepEqual(c.Chain, in.Chain) || len(c.Providers) != 2 || c.Providers[0] != in.Providers[0] || c.Providers[1] != in.Providers[1] {
 		t.Errorf("got %+v, want %+v", c, in)
 	}
 	if p := c.policy(); p.AllowFile || !p.AllowLoopback || p.CheckFile("/tmp/x") != nil {

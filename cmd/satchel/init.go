@@ -53,7 +53,8 @@ The words are shown once, or written to a new file with --words-file.
 
 Without --chain a private chain of this home is used, and started if it doesn't
 run. Without --provider a folder under this home is where the blobs go.`
-	chainAddr := c.flags.String("chain", "", "`ADDR` of a running private chain (host:port)")
+	var cf chainFlags
+	cf.add(c.flags)
 	wordsFile := c.flags.String("words-file", "", "write the words to the new file `F` (0600) instead of showing them")
 	var ps providerFlags
 	c.flags.Var(providerFlag{&ps}, "provider", "storage `URL`, file:///DIR or http(s)://HOST/PATH; may be given several times")
@@ -64,12 +65,9 @@ run. Without --provider a folder under this home is where the blobs go.`
 			return err
 		}
 		in := &initialiser{a: a, h: h, wordsFile: *wordsFile}
-		if *chainAddr != "" {
-			if err := checkAddress(*chainAddr); err != nil {
-				return usagef("--chain: %v", err)
-			}
+		if in.cfg.Chain, err = cf.config(); err != nil {
+			return err
 		}
-		in.cfg.Chain = chainConfig{Kind: "private", Address: *chainAddr}
 		if err := in.check(ctx, args[0], &ps); err != nil {
 			return err
 		}
@@ -221,9 +219,12 @@ func (in *initialiser) write(words string, pass []byte, ks *crypto.Keystore) err
 func (in *initialiser) report(n *names, ks *crypto.Keystore, words string) {
 	out := in.a.out
 	fmt.Fprintf(out, "name       %s\nowner      %s\ndevice     %s\nconfig     %s\n", ks.Name, n.address(ks.Owner), ks.Device(), in.h.config)
-	if addr := in.cfg.Chain.Address; addr != "" {
-		fmt.Fprintf(out, "chain      private, at %s\n", addr)
-	} else {
+	switch cc := &in.cfg.Chain; {
+	case cc.Kind == chainBitcoin:
+		fmt.Fprintf(out, "chain      %s, rules %s, from %s\n", cc.Network, cc.Rules, n.src.address())
+	case cc.Address != "":
+		fmt.Fprintf(out, "chain      private, at %s\n", cc.Address)
+	default:
 		fmt.Fprintf(out, "chain      private, of this home, at %s\n", n.src.address())
 	}
 	for _, p := range in.cfg.Providers {
@@ -239,7 +240,7 @@ func (in *initialiser) report(n *names, ks *crypto.Keystore, words string) {
 		fmt.Fprintf(out, "\nYour recovery words, shown this once. Write them on paper:\n\n%s\n", wordLines(words))
 	}
 	fmt.Fprint(out, "\nRecovery needs the words and read access to one of the providers above: keep both together.\n"+
-		"The owner key, which transfers the name, is kept in the keystore, since this is a private chain.\n")
+		"The owner key, which transfers the name, is kept in the keystore.\n")
 	if rec, err := n.index.Lookup(chain.Name(ks.Name)); err == nil {
 		fmt.Fprintf(out, "%s is registered already, by %s: it must be transferred to %s before it is yours.\n", ks.Name, rec.Address, n.address(ks.Owner))
 	}

@@ -29,7 +29,7 @@ func TestChainFlags(t *testing.T) {
 		{args: "--network mainnet", err: "chain.sources is empty"},
 		{args: "--chain rpc+http://u:secret@h:1", err: "password"},
 		{args: "--chain rpc+http://h:1?wallet=x", err: `unknown parameter "wallet"`},
-		{args: "--chain rpc+http:", err: "no host"},
+		{args: "--chain rpc+http:///", err: "no host"},
 		{args: "--chain esplora+http://h/?cookie=/c", err: "unknown parameter"},
 		{args: "--chain rpc+http://h --network moon", err: "chain.network"},
 		{args: "--chain rpc+http://h --rules old", err: "chain.rules"},

@@ -203,3 +203,8 @@ func satoshi(n json.Number) (int64, error) {
 	}
 	return r.Num().Int64(), nil
 }
+
+// FeeRate implements bitcoin.FeeEstimator.
+func (c *Client) FeeRate(ctx context.Context, blocks int) (int64, error) {
+	return 0, os.ErrNotExist
+}

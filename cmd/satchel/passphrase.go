@@ -33,6 +33,7 @@ func (a *app) givenPassphrase() ([]byte, error) {
 		if err != nil {
 			return nil, failf(exitPassphrase, "passphrase file: %w", err)
 		}
+		a.warnOpen(a.passFile)
 		line, _, _ := bytes.Cut(data, []byte("\n"))
 		return append([]byte{}, bytes.TrimSuffix(line, []byte("\r"))...), nil
 	}
@@ -40,6 +41,13 @@ func (a *app) givenPassphrase() ([]byte, error) {
 		return append([]byte{}, pass...), nil
 	}
 	return nil, nil
+}
+
+// warnOpen says that a file with a secret can be read by others.
+func (a *app) warnOpen(path string) {
+	if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o077 != 0 {
+		fmt.Fprintf(a.err, "%s can be read by others on this machine: chmod 600 it\n", path)
+	}
 }
 
 func (a *app) promptPassphrase(isNew bool) ([]byte, error) {

@@ -10,6 +10,9 @@ func (a *app) waitCommand() *command {
 	c := newCommand("wait", "[--timeout D]", 0, 0, "return when everything is stored at the write quorum")
 	timeout := c.flags.Duration("timeout", 0, "give up after `D`, such as 30s (default: never)")
 	c.run = func(ctx context.Context, args []string) error {
+		if *timeout < 0 {
+			return usagef("--timeout %v: want a time from now on, such as 30s", *timeout)
+		}
 		s, err := a.open(ctx, c.name)
 		if err != nil {
 			return err

@@ -1,25 +1,36 @@
-// Package registrar walks a name through its transactions: it builds, signs and
-// sends each operation, waits until the follower has seen it take effect, and
-// goes on from there. It can be stopped anywhere, and reorganisations may undo
-// what it did: each time it looks at the index, and does what is missing there.
+// Package registrar walks names and namespaces through their transactions: it
+// builds, signs and sends each operation, waits until the follower has seen it
+// take effect, and goes on from there. It can be stopped anywhere, and
+// reorganisations may undo what it did: each time it looks at the index, and
+// does what is missing there.
 //
-// The one thing that the index does not say, a transaction that was sent and is
-// in no block yet, is kept in the file DIR/NAME.json, a JSON object of the
-// operation's word "op", what it is about "arg" and the transaction in hex "tx".
-// It is written before the transaction is sent; sending the same bytes again is
-// harmless, so nothing is paid twice.
+// # The queue
+//
+// What is asked for is a Goal, and a Job is a goal in the queue. Each job is a
+// file of its own, DIR/NUMBER-SUBJECT.json, a JSON object as Job has it, written
+// anew as a whole and synced before each transaction is sent. It holds all
+// transactions that were built for the job, and no secrets. When the goal is
+// reached the file goes. Jobs of one name run in the order of their numbers.
+//
+// # Nothing is paid twice
+//
+// A transaction is kept before it is sent, and the same bytes are sent until the
+// index has seen what they do. Another one takes its place only if it must: the
+// consensus hash that it quotes is about to be too old or is another chain's,
+// the network wants a higher fee, it was mined and did nothing, or its coins are
+// gone. Whatever the reason, the new one spends at least one coin of each
+// earlier transaction of the job that has a coin left, so no two of them are
+// ever both confirmed. Other jobs leave the coins of a job alone, those that its
+// transactions spend and those that they make.
 package registrar
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
-	"fmt"
+	"sync"
 
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
-	"github.com/btcsuite/btcd/wire/v2"
 
 	"satchel/chain"
 	"satchel/chain/bitcoin"
@@ -28,41 +39,64 @@ import (
 )
 
 var (
-	// ErrTaken reports a name that somebody else has registered.
+	// ErrTaken reports a name or namespace that somebody else has registered.
 	ErrTaken = errors.New("name is taken")
 	// ErrNotOwner reports an operation on a name that the key doesn't own.
 	ErrNotOwner = errors.New("name belongs to another key")
 	// ErrQuota reports an owner of as many names as one may have.
 	ErrQuota = errors.New("no owner may have more names")
+	// ErrNoFunds reports an owner address without enough coins.
+	ErrNoFunds = errors.New("not enough coins")
+	// ErrMaxFee reports a transaction that the network wants more for than the
+	// job may pay.
+	ErrMaxFee = errors.New("the fee would be higher than allowed")
+	// ErrUnsigned reports a job whose next transaction has to be signed
+	// elsewhere: Unsigned has it, Signed takes it.
+	ErrUnsigned = errors.New("the next transaction has to be signed")
+	// ErrBusy reports a job that stands in the way of another one.
+	ErrBusy = errors.New("another operation is under way")
+	// ErrSpent reports a price that was paid for nothing: the transaction was
+	// mined and did nothing. Whoever wants it all the same asks again.
+	ErrSpent = errors.New("the transaction was mined and did nothing")
 )
 
 // A Chain sends transactions and finds coins. An error of Broadcast that has a
 // method Rejected() bool which says true is about the transaction; any other is
-// about the way to the chain.
+// about the way to the chain. What it is beyond that is found by type
+// assertions: bitcoin.FeeEstimator, bitcoin.PrevTxer, Funder.
 type Chain interface {
 	bitcoin.Broadcaster
 	bitcoin.Unspenter
 }
 
-// A Funder pays an address from coins of its own: the private chain does.
+// A Funder pays an address from coins of its own: the private chain does. Its
+// error is errors.ErrUnsupported if it has none.
 type Funder interface {
 	Fund(ctx context.Context, address string, satoshi int64) (chainhash.Hash, error)
 }
 
 // A Step is one operation that has taken effect.
 type Step struct {
-	Op     string // "preorder", "register", "update", "transfer"
-	Txid   chainhash.Hash
-	Height int // of the index when it was seen
+	Op     string         `json:"op"` // "preorder", "register", "update", "transfer" …
+	Txid   chainhash.Hash `json:"txid"`
+	Height int            `json:"height"` // of the index when it was seen
 }
 
-// A Registrar sends operations and watches them take effect. It does one thing
-// at a time for one name.
+// A Registrar sends operations and watches them take effect. It is safe for
+// concurrent use; one folder has one Registrar.
 type Registrar struct {
 	Chain    Chain
 	Index    *chain.Index
 	Follower *chain.Follower // keeps Index at the tip
-	Dir      string          // for what was sent; empty: nothing is kept
+	Dir      string          // of the queue; empty: it is kept in memory
+
+	once sync.Once
+	turn chan struct{} // holds one value while nobody takes a job further
+
+	mu     sync.Mutex // of what follows
+	loaded bool
+	jobs   []*entry // by number, those that ended in this process too
+	last   int      // number given
 }
 
 // Register registers a name for the key and gives it the zone file. What is
@@ -72,37 +106,14 @@ type Registrar struct {
 // The key pays. If it has too few coins and the chain is a Funder, that is asked
 // for some; else the error is ErrNoFunds and says where to pay.
 func (r *Registrar) Register(ctx context.Context, n chain.Name, key *btcec.PrivateKey, zone []byte, progress func(Step)) error {
-	if err := checkZone(zone); err != nil {
-		return err
-	}
-	return r.walk(ctx, n, key, progress, func() (*operation, error) {
-		rec, err := r.Index.Lookup(n)
-		switch {
-		case errors.Is(err, chain.ErrUnknownName), err == nil && rec.Expired:
-			return r.create(n, key)
-		case err != nil:
-			return nil, err
-		case rec.Revoked:
-			return nil, fmt.Errorf("%s was revoked by its owner: %w", n, ErrTaken)
-		case !bytes.Equal(rec.Owner, ScriptOf(key)):
-			return nil, fmt.Errorf("%s is registered already, by %s: %w", n, rec.Address, ErrTaken)
-		}
-		return r.update(rec, key, zone), nil
-	})
+	value := zonefile.Hash(zone)
+	return r.do(ctx, Goal{Op: OpRegister, Subject: string(n), Owner: ScriptOf(key), Value: value[:]}, key, zone, progress)
 }
 
 // Update gives a name of the key's the zone file. If it has it, nothing is sent.
 func (r *Registrar) Update(ctx context.Context, n chain.Name, key *btcec.PrivateKey, zone []byte, progress func(Step)) error {
-	if err := checkZone(zone); err != nil {
-		return err
-	}
-	return r.walk(ctx, n, key, progress, func() (*operation, error) {
-		rec, err := r.owned(n, key)
-		if err != nil {
-			return nil, err
-		}
-		return r.update(rec, key, zone), nil
-	})
+	value := zonefile.Hash(zone)
+	return r.do(ctx, Goal{Op: OpUpdate, Subject: string(n), Owner: ScriptOf(key), Value: value[:]}, key, zone, progress)
 }
 
 // Transfer gives a name of the key's to an address. With keep the zone file
@@ -113,130 +124,23 @@ func (r *Registrar) Transfer(ctx context.Context, n chain.Name, key *btcec.Priva
 	if err != nil {
 		return err
 	}
-	return r.walk(ctx, n, key, progress, func() (*operation, error) {
-		rec, err := r.Index.Lookup(n)
-		if err == nil && !rec.Expired && !rec.Revoked && bytes.Equal(rec.Owner, script) {
-			return nil, nil
-		}
-		if _, err := r.owned(n, key); err != nil {
-			return nil, err
-		}
-		if err := r.checkQuota(script); err != nil {
-			return nil, err
-		}
-		return r.transfer(n, script, keep), nil
-	})
+	return r.do(ctx, Goal{Op: OpTransfer, Subject: string(n), Owner: ScriptOf(key), To: script, Keep: keep}, key, nil, progress)
 }
 
-func checkZone(zone []byte) error {
-	if len(zone) > zonefile.MaxSize {
-		return fmt.Errorf("zone file of %d bytes, at most %d", len(zone), zonefile.MaxSize)
-	}
-	return nil
+// Namespace opens a namespace in which all names cost the least and never
+// expire, if it is not open yet. It is for private chains.
+func (r *Registrar) Namespace(ctx context.Context, id string, key *btcec.PrivateKey) error {
+	return r.do(ctx, Goal{Op: OpNamespace, Subject: id, Owner: ScriptOf(key), Rules: &Rules{Lifetime: ops.Forever, Base: 1, NonAlpha: 1, NoVowel: 1}}, key, nil, nil)
 }
 
-// owned returns the record of a name that the key owns.
-func (r *Registrar) owned(n chain.Name, key *btcec.PrivateKey) (chain.Record, error) {
-	rec, err := r.Index.Lookup(n)
-	switch {
-	case err != nil:
-		return rec, err
-	case rec.Expired:
-		return rec, fmt.Errorf("%s has expired, register it again: %w", n, ErrNotOwner)
-	case rec.Revoked:
-		return rec, fmt.Errorf("%s was revoked: %w", n, ErrNotOwner)
-	case !bytes.Equal(rec.Owner, ScriptOf(key)):
-		return rec, fmt.Errorf("%s belongs to %s: %w", n, rec.Address, ErrNotOwner)
+// do puts a goal into the queue and walks it to its end.
+func (r *Registrar) do(ctx context.Context, g Goal, key *btcec.PrivateKey, zone []byte, progress func(Step)) error {
+	if err := CheckZone(zone); err != nil {
+		return err
 	}
-	return rec, nil
-}
-
-func (r *Registrar) checkQuota(script []byte) error {
-	p := r.Index.Params()
-	names, err := r.Index.NamesOf(script)
-	if err == nil && len(names) >= p.Quota {
-		err = fmt.Errorf("%s has %d names: %w", ops.Address(script, p.Chain), len(names), ErrQuota)
-	}
-	return err
-}
-
-// An operation is the next thing to send.
-type operation struct {
-	what   string                         // its word
-	arg    string                         // tells it from another of its kind
-	wire   func(c [16]byte) ops.Operation // with a consensus hash
-	outs   []*wire.TxOut                  // that follow the OP_RETURN
-	change int                            // where the change stands among all outputs
-	done   func() bool                    // by the index
-}
-
-// create returns a name's preorder, or if that is there its registration.
-func (r *Registrar) create(n chain.Name, key *btcec.PrivateKey) (*operation, error) {
-	script := ScriptOf(key)
-	if err := r.checkQuota(script); err != nil {
-		return nil, err
-	}
-	ns, err := r.Index.Namespace(n.Namespace())
-	if err != nil || !ns.Ready {
-		return nil, errors.Join(fmt.Errorf("%s can't be registered: its namespace is not open", n), err)
-	}
-	hash := ops.HashName(string(n), script, ops.Address(script, r.Index.Params().Chain))
-	if _, ok := r.Index.Preordered(hash); ok {
-		return &operation{
-			what:   "register",
-			wire:   func([16]byte) ops.Operation { return ops.Registration{Name: string(n)} },
-			outs:   []*wire.TxOut{wire.NewTxOut(Dust, script)},
-			change: 2,
-			done:   func() bool { _, err := r.owned(n, key); return err == nil },
-		}, nil
-	}
-	price, err := r.Index.Price(n)
+	id, err := r.Add(ctx, g, Terms{})
 	if err != nil {
-		return nil, fmt.Errorf("price of %s: %w", n, err)
+		return err
 	}
-	return &operation{
-		what:   "preorder",
-		arg:    hex.EncodeToString(hash[:]),
-		wire:   func(c [16]byte) ops.Operation { return ops.NamePreorder{Hash: hash, Consensus: c} },
-		outs:   []*wire.TxOut{wire.NewTxOut(max(price, Dust), ops.BurnScript())},
-		change: 1,
-		done:   func() bool { _, ok := r.Index.Preordered(hash); return ok },
-	}, nil
-}
-
-// update returns the update of a name, nil if it has that zone file.
-func (r *Registrar) update(rec chain.Record, key *btcec.PrivateKey, zone []byte) *operation {
-	value, n := zonefile.Hash(zone), rec.Name
-	if rec.HasValue && rec.ValueHash == value {
-		return nil
-	}
-	return &operation{
-		what: "update",
-		arg:  hex.EncodeToString(value[:]),
-		wire: func(c [16]byte) ops.Operation {
-			return ops.Update{NameHash: ops.UpdateHash(string(n), c), Value: value}
-		},
-		outs:   []*wire.TxOut{wire.NewTxOut(Dust, ScriptOf(key))},
-		change: 2,
-		done: func() bool {
-			rec, err := r.owned(n, key)
-			return err == nil && rec.HasValue && rec.ValueHash == value
-		},
-	}
-}
-
-func (r *Registrar) transfer(n chain.Name, to []byte, keep bool) *operation {
-	return &operation{
-		what: "transfer",
-		arg:  fmt.Sprintf("%x keep=%t", to, keep),
-		wire: func(c [16]byte) ops.Operation {
-			return ops.Transfer{Keep: keep, NameHash: ops.Hash128(string(n)), Consensus: c}
-		},
-		outs:   []*wire.TxOut{wire.NewTxOut(Dust, to)},
-		change: 2,
-		done: func() bool {
-			rec, err := r.Index.Lookup(n)
-			return err == nil && bytes.Equal(rec.Owner, to)
-		},
-	}
+	return r.Run(ctx, id, key, Watch{Step: progress})
 }

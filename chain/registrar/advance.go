@@ -63,10 +63,10 @@ func (r *Registrar) round(ctx context.Context, e *entry, key *btcec.PrivateKey) 
 		return false, err
 	case len(plan) == 0:
 		return true, r.end(e)
+	case moved:
+		return true, nil // who watches hears of the step first
 	}
-	o := plan[0]
-	pushed, err := r.push(ctx, e, o, key)
-	return moved || pushed, err
+	return r.push(ctx, e, plan[0], key)
 }
 
 // mark notes which transactions have taken effect: those whose operation isn't

@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
+	"golang.org/x/sync/semaphore"
 
 	"satchel/chain/bitcoin"
 )
@@ -29,8 +31,10 @@ var ErrLessWork = errors.New("the source is on another chain that has less work"
 
 // FollowerOptions are the options of a Follower.
 type FollowerOptions struct {
-	Log  *slog.Logger  // nil: slog.Default
-	Poll time.Duration // between questions for new headers; 0: 30 s
+	Log      *slog.Logger  // nil: slog.Default
+	Poll     time.Duration // between questions for new headers; 0: 30 s
+	Timeout  time.Duration // of each question to the source; 0: 1 min
+	Requests int           // to the source at a time; 0: 8
 }
 
 // Status tells how a Follower is doing.
@@ -52,7 +56,8 @@ type Follower struct {
 	o     FollowerOptions
 	turn  chan struct{} // holds one value while nobody is in a round
 
-	headers *bitcoin.Headers // made in the first round
+	asking  *semaphore.Weighted // requests to src
+	headers *bitcoin.Headers    // made in the first round
 
 	mu      sync.Mutex
 	status  Status
@@ -66,12 +71,12 @@ func NewFollower(src bitcoin.Source, ix *Index, o FollowerOptions) *Follower {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	if o.Poll <= 0 {
-		o.Poll = 30 * time.Second
-	}
+	o.Poll, o.Timeout = cmp.Or(o.Poll, 30*time.Second), cmp.Or(o.Timeout, time.Minute)
+	o.Requests = cmp.Or(o.Requests, 8)
 	f := &Follower{
 		src: src, index: ix, o: o,
 		turn:    make(chan struct{}, 1),
+		asking:  semaphore.NewWeighted(int64(o.Requests)),
 		changed: make(chan struct{}),
 		subs:    make(map[int]func(Change)),
 	}
@@ -233,15 +238,7 @@ func (f *Follower) round(ctx context.Context) error {
 	if err := f.leaveFork(ctx, &m); err != nil {
 		return err
 	}
-	for {
-		more, err := f.step(ctx, &m)
-		if err != nil || !more {
-			return err
-		}
-		if m.blocks >= tellBlocks {
-			f.tell(&m)
-		}
-	}
+	return f.catchUp(ctx, &m)
 }
 
 // tellBlocks is how many blocks at most are applied before that is told.
@@ -277,7 +274,7 @@ func (f *Follower) fetchHeaders(ctx context.Context) error {
 	locator, tip := f.headers.Locator(), chainhash.Hash{}
 	defer f.showBest()
 	for range maxRounds {
-		hs, err := f.askHeaders(ctx, locator)
+		hs, err := ask(ctx, f, func(ctx context.Context) ([]wire.BlockHeader, error) { return f.src.Headers(ctx, locator) })
 		if err != nil {
 			return fmt.Errorf("headers: %w", err)
 		}
@@ -294,15 +291,6 @@ func (f *Follower) fetchHeaders(ctx context.Context) error {
 		locator = f.headers.LocatorFrom(tip)
 	}
 	return fmt.Errorf("%w: they don't end", bitcoin.ErrBadHeader)
-}
-
-// askTime is how long a source may take to answer.
-const askTime = time.Minute
-
-func (f *Follower) askHeaders(ctx context.Context, locator []chainhash.Hash) ([]wire.BlockHeader, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	return f.src.Headers(ctx, locator)
 }
 
 func (f *Follower) showBest() {

@@ -113,14 +113,15 @@ func (b *Block) Returns(fn func(index int, tx *wire.MsgTx) error) error {
 	return nil
 }
 
-// Tx returns the block's transaction with that id.
-func (b *Block) Tx(txid chainhash.Hash) (raw []byte, ok bool) {
-	for _, s := range b.spans {
-		if s.txid == txid {
-			return b.raw[s.start:s.end], true
+// Find sets the values of txs, which has ids as keys, to the raw transactions
+// of the block that have them.
+func (b *Block) Find(txs map[chainhash.Hash][]byte) {
+	for i := range b.spans {
+		s := &b.spans[i]
+		if _, wanted := txs[s.txid]; wanted {
+			txs[s.txid] = b.raw[s.start:s.end]
 		}
 	}
-	return nil, false
 }
 
 func parseTx(raw []byte) (*wire.MsgTx, error) {

@@ -75,13 +75,15 @@ func TestVerify(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	for i, tx := range b.Transactions {
-		raw, ok := got.Tx(tx.TxHash())
-		if back, err := parseTx(raw); !ok || err != nil || back.TxHash() != tx.TxHash() {
-			t.Errorf("transaction %d: %x, %v, %v", i, raw, ok, err)
+		txs := map[chainhash.Hash][]byte{tx.TxHash(): nil, {}: nil}
+		got.Find(txs)
+		raw := txs[tx.TxHash()]
+		if back, err := parseTx(raw); err != nil || back.TxHash() != tx.TxHash() {
+			t.Errorf("transaction %d: %x, %v", i, raw, err)
 		}
-	}
-	if _, ok := got.Tx(chainhash.Hash{}); ok {
-		t.Error("a transaction that is not there was found")
+		if len(txs) != 2 || txs[chainhash.Hash{}] != nil {
+			t.Error("a transaction that is not there was found")
+		}
 	}
 	var stripped bytes.Buffer // as from a node that keeps no witnesses
 	b.SerializeNoWitness(&stripped)

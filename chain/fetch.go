@@ -1,0 +1,222 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"satchel/chain/bitcoin"
+	"satchel/chain/ops"
+)
+
+// What is fetched ahead of the index is limited in blocks and in bytes. A block
+// counts as the largest possible one while it is being fetched.
+const (
+	maxAhead      = 64
+	maxAheadBytes = 32 << 20
+	unknownSize   = wire.MaxBlockPayload
+)
+
+// fetched is a verified block's operations with their senders.
+type fetched struct {
+	header bitcoin.Header
+	txs    []*ops.Tx
+}
+
+// A window fetches and verifies the blocks of a stretch of the best chain ahead
+// of whoever takes them, several at a time. It must be stopped.
+type window struct {
+	f      *Follower
+	ctx    context.Context
+	cancel context.CancelFunc
+	room   *semaphore.Weighted // bytes
+	order  chan *ahead
+	busy   sync.WaitGroup
+}
+
+// ahead is a block on its way.
+type ahead struct {
+	done   chan struct{} // closed when the rest is set
+	block  *fetched
+	err    error
+	weight int64 // of room
+}
+
+// window begins to fetch the blocks of those heights, the last one included.
+func (f *Follower) window(ctx context.Context, from, to int) *window {
+	w := &window{f: f, room: semaphore.NewWeighted(maxAheadBytes), order: make(chan *ahead, maxAhead)}
+	w.ctx, w.cancel = context.WithCancel(ctx)
+	w.busy.Go(func() { w.start(from, to) })
+	return w
+}
+
+// start starts fetching one block after the other as soon as there is room.
+func (w *window) start(from, to int) {
+	defer close(w.order)
+	for h := from; h <= to; h++ {
+		if w.room.Acquire(w.ctx, unknownSize) != nil {
+			return
+		}
+		a := &ahead{done: make(chan struct{}), weight: unknownSize}
+		select {
+		case w.order <- a:
+		case <-w.ctx.Done():
+			return
+		}
+		w.busy.Go(func() { w.fetch(h, a) })
+	}
+}
+
+func (w *window) fetch(height int, a *ahead) {
+	defer close(a.done)
+	var weight int
+	a.block, weight, a.err = w.f.fetch(w.ctx, height)
+	kept := min(int64(weight), a.weight)
+	w.room.Release(a.weight - kept)
+	a.weight = kept
+}
+
+// next waits for the next block in order; nil after the last.
+func (w *window) next() (*fetched, error) {
+	a, ok := <-w.order
+	if !ok {
+		return nil, w.ctx.Err()
+	}
+	<-a.done
+	w.room.Release(a.weight)
+	return a.block, a.err
+}
+
+// stop cancels what is on its way and waits for it to end.
+func (w *window) stop() {
+	w.cancel()
+	w.busy.Wait()
+}
+
+// fetch gets the block at a height of the best chain and verifies it. weight
+// is about how much memory it keeps.
+func (f *Follower) fetch(ctx context.Context, height int) (b *fetched, weight int, err error) {
+	h, ok := f.headers.At(height)
+	if !ok {
+		return nil, 0, fmt.Errorf("block %d: no header", height)
+	}
+	raw, err := ask(ctx, f, func(ctx context.Context) ([]byte, error) { return f.src.Block(ctx, h.Hash) })
+	if err != nil {
+		return nil, 0, fmt.Errorf("block %d (%v): %w", height, h.Hash, err)
+	}
+	verified, err := bitcoin.Verify(h, raw)
+	if err != nil {
+		return nil, 0, fmt.Errorf("the source of blocks is broken or lies: %w", err)
+	}
+	b = &fetched{header: h}
+	if weight, err = f.operations(ctx, verified, b); err != nil {
+		return nil, 0, fmt.Errorf("block %d (%v): %w", height, h.Hash, err)
+	}
+	return b, weight, nil
+}
+
+// opWeight is about what an operation takes besides its transaction.
+const opWeight = 1000
+
+// operations finds the operations in a block and their senders.
+func (f *Follower) operations(ctx context.Context, b *bitcoin.Block, to *fetched) (weight int, err error) {
+	var spent []wire.OutPoint
+	err = b.Returns(func(index int, tx *wire.MsgTx) error {
+		if t, ok := ops.Read(f.index.p.Magic, tx); ok {
+			t.Index = index
+			to.txs = append(to.txs, t)
+			spent = append(spent, tx.TxIn[0].PreviousOutPoint)
+			weight += opWeight + tx.SerializeSize()
+		}
+		return nil
+	})
+	if err != nil || len(spent) == 0 {
+		return weight, err
+	}
+	outs, err := f.outputs(ctx, b, spent)
+	if err != nil {
+		return weight, fmt.Errorf("sender of an operation: %w", err)
+	}
+	for i, t := range to.txs {
+		t.SetSender(outs[i].PkScript)
+	}
+	return weight, nil
+}
+
+// outputs returns the outputs that inputs spend: of transactions of the same
+// block, or of the source, whose hashes are those that the inputs name.
+func (f *Follower) outputs(ctx context.Context, b *bitcoin.Block, spent []wire.OutPoint) ([]*wire.TxOut, error) {
+	txs := make(map[chainhash.Hash][]byte, len(spent))
+	for _, op := range spent {
+		txs[op.Hash] = nil
+	}
+	b.Find(txs)
+	if err := f.fetchMissing(ctx, txs); err != nil {
+		return nil, err
+	}
+	outs := make([]*wire.TxOut, len(spent))
+	for i, op := range spent {
+		out, err := bitcoin.OutputOf(txs[op.Hash], op)
+		if err != nil {
+			return nil, fmt.Errorf("the source of blocks is broken or lies: %w", err)
+		}
+		outs[i] = out
+	}
+	return outs, nil
+}
+
+// fetchMissing gets the transactions that have no bytes yet.
+func (f *Follower) fetchMissing(ctx context.Context, txs map[chainhash.Hash][]byte) error {
+	var mu sync.Mutex // of txs
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(f.o.Requests)
+	for _, id := range missing(txs) {
+		g.Go(func() error {
+			raw, err := ask(ctx, f, func(ctx context.Context) ([]byte, error) { return f.prev.PrevTx(ctx, id) })
+			if err != nil {
+				return fmt.Errorf("previous transaction %v: %w", id, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			txs[id] = raw
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func missing(txs map[chainhash.Hash][]byte) (ids []chainhash.Hash) {
+	for id, raw := range txs {
+		if raw == nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// ask asks the source for something, when it has not too much to do, and gives
+// up after a while.
+func ask[T any](ctx context.Context, f *Follower, fn func(context.Context) (T, error)) (answer T, err error) {
+	if err := f.asking.Acquire(ctx, 1); err != nil {
+		return answer, err
+	}
+	defer f.asking.Release(1)
+	short, cancel := context.WithTimeout(ctx, f.o.Timeout)
+	defer cancel()
+	answer, err = fn(short)
+	if err != nil && short.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w in %v: %w", ErrNoAnswer, f.o.Timeout.Round(time.Millisecond), err)
+	}
+	return answer, err
+}
+
+// ErrNoAnswer reports a source that was asked for something and did not answer
+// in time.
+var ErrNoAnswer = errors.New("no answer")

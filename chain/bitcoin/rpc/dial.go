@@ -1,14 +1,22 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
 )
-
-// ErrNetwork reports a node of another network than the one that is followed.
-var ErrNetwork = errors.New("the node is on another network")
 
 // Options say which node to ask, and how.
 type Options struct {
@@ -34,19 +42,139 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.greet(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
 	return c, nil
 }
 
 // Open is Dial for a node that may not run yet: what Dial checks is checked
 // before the first request that reaches it.
 func Open(o Options) (*Client, error) {
-	c := New(o.URL)
-	c.User, c.Password = o.User, o.Password
+	u, err := url.Parse(strings.TrimSpace(o.URL))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, errors.New("the URL of a node is http://HOST:PORT or https://HOST:PORT") // it may hold a password
+	}
+	if u.User != nil {
+		o.User = u.User.Username()
+		o.Password, _ = u.User.Password()
+		u.User = nil
+	}
+	if o.Cookie != "" && o.User != "" {
+		return nil, fmt.Errorf("%s: a cookie file or a user and password, not both", u.Host)
+	}
+	o.URL = ""
+	c := New(u.String())
+	c.User, c.Password, c.o = o.User, o.Password, o
+	c.greeted.done.Store(false)
+	c.greeted.turn = make(chan struct{}, 1)
+	if o.CA != "" {
+		if err := c.trust(o.CA); err != nil {
+			return nil, err
+		}
+	}
 	return c, nil
 }
 
-// Close drops idle connections.
-func (c *Client) Close() error {
-	c.HTTP.CloseIdleConnections()
+// trust has the client believe the certificates in a file, and no others.
+func (c *Client) trust(file string) error {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("certificate of the node: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("certificate of the node: there is none in %s", file)
+	}
+	c.HTTP.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	return nil
+}
+
+// A cookie is what the cookie file said last.
+type cookie struct {
+	mu             sync.Mutex
+	user, password string
+}
+
+// maxCookie bounds the cookie file.
+const maxCookie = 4 << 10
+
+// credentials returns user and password. Of a cookie whose password is the one
+// that was refused the file is read again.
+func (c *Client) credentials(refused string) (user, password string, err error) {
+	if c.o.Cookie == "" {
+		return c.User, c.Password, nil
+	}
+	k := &c.cookie
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.user == "" || k.password == refused {
+		b, err := os.ReadFile(c.o.Cookie)
+		if err != nil {
+			return "", "", fmt.Errorf("cookie of the node, which is there while bitcoind runs: %w", err)
+		}
+		user, password, ok := strings.Cut(string(bytes.TrimSpace(b)), ":")
+		if !ok || user == "" || len(b) > maxCookie {
+			return "", "", fmt.Errorf("%s is no cookie file of bitcoind", c.o.Cookie)
+		}
+		k.user, k.password = user, password
+	}
+	return k.user, k.password, nil
+}
+
+// greeted is what was found out about the node in the first request to it.
+type greeted struct {
+	turn chan struct{} // holds a value while somebody asks
+	done atomic.Bool
+	btcd atomic.Bool
+}
+
+// greet checks, once, that the node is on the right network, and finds out
+// which dialect it speaks.
+func (c *Client) greet(ctx context.Context) error {
+	if c.greeted.done.Load() {
+		return nil
+	}
+	select {
+	case c.greeted.turn <- struct{}{}:
+		defer func() { <-c.greeted.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if c.greeted.done.Load() {
+		return nil
+	}
+	if err := c.checkNetwork(ctx); err != nil {
+		return err
+	}
+	var version map[string]json.RawMessage
+	err := c.call(ctx, timeout, &version, "version")
+	if err != nil && code(err) != codeNoMethod {
+		return err
+	}
+	_, btcd := version["btcdjsonrpcapi"]
+	c.greeted.btcd.Store(btcd)
+	c.greeted.done.Store(true)
+	return nil
+}
+
+func (c *Client) checkNetwork(ctx context.Context) error {
+	if c.o.Chain == nil {
+		return nil
+	}
+	var genesis string
+	if err := c.call(ctx, timeout, &genesis, "getblockhash", 0); err != nil {
+		return err
+	}
+	if genesis != c.o.Chain.GenesisHash.String() {
+		return fmt.Errorf("%s: %w: its first block is %s, that of %s is %v", c.shown(), ErrNetwork, limit(genesis), c.o.Chain.Name, c.o.Chain.GenesisHash)
+	}
+	return nil
+}
+
+// isBtcd says if the node is a btcd.
+func (c *Client) isBtcd(ctx context.Context) (bool, error) {
+	err := c.greet(ctx)
+	return c.greeted.btcd.Load(), err
 }

@@ -7,9 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"os"
-	"strings"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -17,11 +15,15 @@ import (
 	"satchel/chain/bitcoin"
 )
 
-// batch is how many headers are asked for at once.
-const batch = 500
-
 // Headers implements bitcoin.Source.
 func (c *Client) Headers(ctx context.Context, locator []chainhash.Hash) ([]wire.BlockHeader, error) {
+	btcd, err := c.isBtcd(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if btcd {
+		return c.locate(ctx, locator)
+	}
 	for try := 0; ; try++ {
 		fork, hash, err := c.fork(ctx, locator)
 		if err != nil {
@@ -41,20 +43,28 @@ func (c *Client) Headers(ctx context.Context, locator []chainhash.Hash) ([]wire.
 // came in between.
 const maxTries = 3
 
-func (c *Client) headersAfter(ctx context.Context, height int) (list []wire.BlockHeader, err error) {
+func (c *Client) headersAfter(ctx context.Context, height int) ([]wire.BlockHeader, error) {
 	var tip int
 	if err := c.Call(ctx, &tip, "getblockcount"); err != nil {
 		return nil, err
 	}
-	tip = min(tip, height+bitcoin.MaxHeaders)
-	for from := height + 1; from <= tip; from += batch {
-		part, err := c.headerRange(ctx, from, min(tip, from+batch-1))
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, part...)
+	return c.headerRange(ctx, height+1, min(tip, height+bitcoin.MaxHeaders))
+}
+
+// locate is Headers of a btcd.
+func (c *Client) locate(ctx context.Context, locator []chainhash.Hash) ([]wire.BlockHeader, error) {
+	hashes := make([]string, len(locator))
+	for i := range locator {
+		hashes[i] = locator[i].String()
 	}
-	return list, nil
+	var raws []string
+	if err := c.Call(ctx, &raws, "getheaders", hashes, ""); err != nil {
+		return nil, err
+	}
+	if len(raws) > bitcoin.MaxHeaders {
+		raws = raws[:bitcoin.MaxHeaders]
+	}
+	return c.parseHeaders(raws)
 }
 
 // connected returns the headers up to the first that doesn't follow the one
@@ -96,22 +106,26 @@ func (c *Client) headerRange(ctx context.Context, from, to int) ([]wire.BlockHea
 	for h := from; h <= to; h++ {
 		params = append(params, []any{h})
 	}
-	hashes, err := c.batchCall(ctx, "getblockhash", params)
+	hashes, err := batchCall[string](ctx, c, "getblockhash", params)
 	if err != nil {
 		return nil, err
 	}
 	for i, h := range hashes {
 		params[i] = []any{h, false}
 	}
-	raws, err := c.batchCall(ctx, "getblockheader", params)
+	raws, err := batchCall[string](ctx, c, "getblockheader", params)
 	if err != nil {
 		return nil, err
 	}
+	return c.parseHeaders(raws)
+}
+
+func (c *Client) parseHeaders(raws []string) ([]wire.BlockHeader, error) {
 	list := make([]wire.BlockHeader, len(raws))
 	for i, s := range raws {
 		b, err := hex.DecodeString(s)
 		if err != nil || len(b) != wire.MaxBlockHeaderPayload {
-			return nil, fmt.Errorf("getblockheader from %s: not a header", c.URL)
+			return nil, fmt.Errorf("headers from %s: not a header", c.shown())
 		}
 		if err := list[i].Deserialize(bytes.NewReader(b)); err != nil {
 			return nil, err
@@ -125,21 +139,31 @@ func (c *Client) Block(ctx context.Context, hash chainhash.Hash) ([]byte, error)
 	return c.hexCall(ctx, "getblock", hash.String(), 0)
 }
 
-// PrevTx implements bitcoin.PrevTxer.
+// PrevTx implements bitcoin.PrevTxer. A node without an index of transactions
+// has few: the error is ErrNoTxIndex.
 func (c *Client) PrevTx(ctx context.Context, txid chainhash.Hash) ([]byte, error) {
-	return c.hexCall(ctx, "getrawtransaction", txid.String(), false)
+	b, err := c.hexCall(ctx, "getrawtransaction", txid.String(), 0)
+	if says(err, "-txindex") { // both call it so
+		return nil, fmt.Errorf("transaction %v from %s: %w", txid, c.shown(), ErrNoTxIndex)
+	}
+	return b, err
 }
 
+// hexCall returns what a node answers as a string of hex.
 func (c *Client) hexCall(ctx context.Context, method string, params ...any) ([]byte, error) {
-	var s string
+	var s json.RawMessage // a block's is large and has nothing to unescape
 	if err := c.Call(ctx, &s, method, params...); err != nil {
 		return nil, err
 	}
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		return nil, fmt.Errorf("%s from %s: %w", method, c.URL, err)
+	if len(s) < 2 || s[0] != '"' {
+		return nil, fmt.Errorf("%s from %s: not a string", method, c.shown())
 	}
-	return b, nil
+	s = s[1 : len(s)-1]
+	n, err := hex.Decode(s, s)
+	if err != nil {
+		return nil, fmt.Errorf("%s from %s: %w", method, c.shown(), err)
+	}
+	return s[:n], nil
 }
 
 // Broadcast implements bitcoin.Broadcaster. A transaction that the node knows
@@ -149,62 +173,17 @@ func (c *Client) Broadcast(ctx context.Context, tx []byte) (chainhash.Hash, erro
 	if err := msg.Deserialize(bytes.NewReader(tx)); err != nil {
 		return chainhash.Hash{}, fmt.Errorf("transaction to send: %w", err)
 	}
+	txid := msg.TxHash()
 	err := c.Call(ctx, nil, "sendrawtransaction", hex.EncodeToString(tx))
-	if e := (*Error)(nil); errors.As(err, &e) && e.Code == codeKnown {
-		err = nil
+	if err == nil || code(err) == codeKnown {
+		return txid, nil
 	}
-	if err != nil {
-		return chainhash.Hash{}, err
-	}
-	return msg.TxHash(), nil
-}
-
-// Unspent implements bitcoin.Unspenter.
-func (c *Client) Unspent(ctx context.Context, script []byte) ([]bitcoin.Output, error) {
-	var v struct {
-		Unspents []struct {
-			Txid   string      `json:"txid"`
-			Vout   uint32      `json:"vout"`
-			Amount json.Number `json:"amount"`
-			Height int         `json:"height"`
-		} `json:"unspents"`
-	}
-	if err := c.Call(ctx, &v, "scantxoutset", "start", []string{"raw(" + hex.EncodeToString(script) + ")"}); err != nil {
-		return nil, err
-	}
-	var list []bitcoin.Output
-	for _, u := range v.Unspents {
-		h, err := chainhash.NewHashFromStr(u.Txid)
-		if err != nil {
-			return nil, fmt.Errorf("scantxoutset from %s: %w", c.URL, err)
+	if e := (*Error)(nil); errors.As(err, &e) && e.Rejected() {
+		// It may be one that the node has: btcd refuses what waits already, both
+		// refuse what is in a block if its outputs are spent.
+		if _, e := c.PrevTx(ctx, txid); e == nil {
+			return txid, nil
 		}
-		sat, err := satoshi(u.Amount)
-		if err != nil {
-			return nil, fmt.Errorf("scantxoutset from %s: %w", c.URL, err)
-		}
-		list = append(list, bitcoin.Output{OutPoint: wire.OutPoint{Hash: *h, Index: u.Vout}, Value: sat, Script: script, Height: u.Height})
 	}
-	return list, nil
-}
-
-// satoshi reads an amount of bitcoin without going through a float.
-func satoshi(n json.Number) (int64, error) {
-	_, exp, _ := strings.Cut(strings.ToLower(n.String()), "e")
-	if len(n) > 30 || len(strings.TrimLeft(exp, "+-0")) > 1 { // before a number as large as that is made
-		return 0, fmt.Errorf("amount %q", n)
-	}
-	r, ok := new(big.Rat).SetString(n.String())
-	if !ok {
-		return 0, fmt.Errorf("amount %q", n)
-	}
-	r.Mul(r, big.NewRat(1e8, 1))
-	if !r.IsInt() || !r.Num().IsInt64() || r.Sign() < 0 || r.Num().Int64() > 21e14 {
-		return 0, fmt.Errorf("amount %q", n)
-	}
-	return r.Num().Int64(), nil
-}
-
-// FeeRate implements bitcoin.FeeEstimator.
-func (c *Client) FeeRate(ctx context.Context, blocks int) (int64, error) {
-	return 0, os.ErrNotExist
+	return chainhash.Hash{}, err
 }

@@ -27,15 +27,22 @@ type operation func(ctx context.Context, e *engine, args json.RawMessage, say fu
 
 // operations is the table of all of them.
 var operations = map[string]operation{
-	"register": op((*engine).register),
-	"transfer": op((*engine).transfer),
-	"show":     op((*engine).show),
-	"trust":    op((*engine).trust),
-	"wait":     op((*engine).wait),
-	"sync":     op((*engine).sync),
-	"status":   op((*engine).status),
-	"unmount":  op((*engine).unmount),
-	"ping":     op((*engine).ping),
+	"quote":      op((*engine).quote),
+	"reach":      op((*engine).reach),
+	"send":       op((*engine).send),
+	"cancel":     op((*engine).cancel),
+	"names":      op((*engine).list),
+	"price":      op((*engine).price),
+	"history":    op((*engine).history),
+	"namespace":  op((*engine).namespace),
+	"namespaces": op((*engine).namespaces),
+	"show":       op((*engine).show),
+	"trust":      op((*engine).trust),
+	"wait":       op((*engine).wait),
+	"sync":       op((*engine).sync),
+	"status":     op((*engine).status),
+	"unmount":    op((*engine).unmount),
+	"ping":       op((*engine).ping),
 }
 
 // op makes an operation of a method with typed arguments and result.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"satchel/chain"
+	"satchel/chain/registrar"
 	"satchel/crypto"
 	"satchel/fs"
 	"satchel/fs/drive"
@@ -33,12 +34,13 @@ type engine struct {
 	log    *slog.Logger
 	unlock func() ([]byte, error) // gets the passphrase
 
-	mu    sync.Mutex
-	keys  *crypto.Keystore
-	names *names
-	drive *drive.Drive
-	mount *fs.Mount // of a daemon
-	dir   string    // where it is mounted
+	mu        sync.Mutex
+	keys      *crypto.Keystore
+	names     *names
+	drive     *drive.Drive
+	registrar *registrar.Registrar // made by queue
+	mount     *fs.Mount            // of a daemon
+	dir       string               // where it is mounted
 }
 
 func newEngine(h *home, cfg *config, log *slog.Logger, unlock func() ([]byte, error)) *engine {

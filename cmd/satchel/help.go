@@ -42,7 +42,7 @@ func (a *app) helpAll(cmds []*command) {
 	fmt.Fprint(a.out, "Satchel is a personal drive that belongs to a name.\n\nusage: satchel COMMAND [ARGUMENTS] [FLAGS]\n\n")
 	for _, c := range cmds {
 		if !c.hidden {
-			fmt.Fprintf(a.out, "  %-15s %s\n", c.name, c.short)
+			fmt.Fprintf(a.out, "  %-17s %s\n", c.name, c.short)
 		}
 	}
 	fmt.Fprint(a.out, "\nFlags of every command, which may stand anywhere:\n")

@@ -105,7 +105,7 @@ func TestControlSocket(t *testing.T) {
 		if err != nil || string(raw) != `{"dir":""}` {
 			t.Errorf("got %s, %v", raw, err)
 		}
-		_, err = askSocket(context.Background(), h, "register", json.RawMessage(`{"name":"bob.id"}`), say)
+		_, err = askSocket(context.Background(), h, "reach", json.RawMessage(`{"op":"register","name":"bob.id"}`), say)
 		if exitCode(err) != exitName || !strings.Contains(err.Error(), "alice.id's") {
 			t.Errorf("an error should keep its code and words, got %v (code %d)", err, exitCode(err))
 		}

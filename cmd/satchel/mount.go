@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"satchel/chain"
@@ -126,13 +127,13 @@ func (e *engine) serveMount(ctx context.Context, dir string, ready func()) error
 		return errors.Join(err, stopMount(m), m.Close())
 	}
 	offer, cancel := context.WithCancel(ctx)
-	offered := make(chan struct{})
-	go func() {
-		defer close(offered)
+	var loops sync.WaitGroup
+	loops.Go(func() { e.workQueue(offer) })
+	loops.Go(func() {
 		if err := e.names.keepOffering(offer, chain.Name(e.cfg.Name)); err != nil && offer.Err() == nil {
 			e.log.Warn("zone file", "err", err)
 		}
-	}()
+	})
 	ready()
 
 	gone := make(chan error, 1)
@@ -144,7 +145,7 @@ func (e *engine) serveMount(ctx context.Context, dir string, ready func()) error
 		err = stopMount(m)
 	}
 	cancel()
-	<-offered
+	loops.Wait()
 	control.Close()
 	return errors.Join(err, m.Close())
 }

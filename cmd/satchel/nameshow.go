@@ -13,6 +13,10 @@ import (
 	"satchel/chain"
 )
 
+type nameArgs struct {
+	Name string `json:"name"`
+}
+
 // A nameInfo is the output of `name show --json`.
 type nameInfo struct {
 	Name         string    `json:"name"`
@@ -27,6 +31,8 @@ type nameInfo struct {
 	Revoked      bool      `json:"revoked"`
 	Txid         string    `json:"txid"` // of the last operation
 	Op           string    `json:"op"`
+	State        string    `json:"state"`                  // registered, expired, revoked
+	Date         string    `json:"expires_date,omitempty"` // about when it expires, where blocks have a pace
 	Note         string    `json:"note,omitempty"`
 	Asked        time.Time `json:"asked"`
 }
@@ -56,16 +62,11 @@ func (a *app) nameShowCommand() *command {
 
 func (r *nameInfo) print(w io.Writer) {
 	fmt.Fprintf(w, "name           %s\nowner          %s\nheight         %d\nregistered     in block %d\n", r.Name, r.Owner, r.Height, r.Registered)
-	state := ""
-	switch {
-	case r.Revoked:
-		state = "revoked"
-	case r.Expired:
-		state = "expired"
+	if r.Renewed != r.Registered {
+		fmt.Fprintf(w, "renewed        in block %d\n", r.Renewed)
 	}
-	if state != "" {
-		fmt.Fprintf(w, "state          %s\n", state)
-	}
+	fmt.Fprintf(w, "state          %s, %s\n", r.State, expiry(r.Expires, r.Height, r.Date))
+	fmt.Fprintf(w, "last operation %s, transaction %s\n", opWord(r.Op), r.Txid)
 	if r.ZonefileHash == "" {
 		fmt.Fprintln(w, "zone file hash none")
 		return
@@ -100,6 +101,13 @@ func (e *engine) show(ctx context.Context, args nameArgs, _ func(string)) (nameI
 		Registered: rec.FirstRegistered, Renewed: rec.LastRenewed, Expires: rec.Expires,
 		Expired: rec.Expired, Revoked: rec.Revoked,
 		Txid: rec.Txid.String(), Op: rec.Op, Asked: time.Now().UTC(),
+	}
+	r.Date = n.date(rec.Expires, height)
+	switch r.State = "registered"; {
+	case rec.Expired:
+		r.State = "expired"
+	case rec.Revoked:
+		r.State = "revoked"
 	}
 	if !rec.HasValue {
 		return r, nil

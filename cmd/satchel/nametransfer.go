@@ -4,62 +4,22 @@ import (
 	"context"
 	"fmt"
 
-	"satchel/chain/ops"
+	"satchel/chain/registrar"
 )
 
 func (a *app) nameTransferCommand() *command {
-	c := newCommand("name transfer", "NAME ADDRESS", 2, 2, "give the name of this home to another owner")
-	c.long = `Sends the transaction that makes ADDRESS the name's owner, without its zone file,
-and waits until it is confirmed. Others stop at the name until they trust the new
-owner (satchel trust).`
+	c := newCommand("name transfer", "NAME ADDRESS|NAME", 2, 2, "give a name to another owner")
+	c.long = `Sends the transaction that makes ADDRESS, or whoever owns the other NAME, the name's
+owner, and waits until it is confirmed. Its zone file stays until the new owner
+gives it another one; with --drop-value it is gone at once. Others stop at the name
+until they trust the new owner (satchel trust).`
+	var f nameFlags
+	f.add(c.flags)
+	drop := c.flags.Bool("drop-value", false, "the new owner begins without a zone file")
 	c.run = func(ctx context.Context, args []string) error {
-		s, err := a.open(ctx, c.name)
-		if err != nil {
-			return err
-		}
-		defer s.Close()
-		r, err := ask[stepsResult](ctx, s, "transfer", transferArgs{args[0], args[1]})
-		if err != nil {
-			return err
-		}
-		printSteps(a.out, r)
-		fmt.Fprintf(a.out, "%s belongs to %s now\n", r.Name, r.Address)
-		return nil
+		g := goalArgs{Op: registrar.OpTransfer, Name: args[0], To: args[1], Keep: !*drop}
+		r, err := a.reach(ctx, c, &f, g, "")
+		return done(err, func() { fmt.Fprintf(a.out, "%s belongs to %s now\n", r.Name, r.Address) })
 	}
 	return c
-}
-
-type transferArgs struct {
-	Name    string `json:"name"`
-	Address string `json:"address"`
-}
-
-func (e *engine) transfer(ctx context.Context, args transferArgs, say func(string)) (stepsResult, error) {
-	name, key, err := e.own(args.Name)
-	if err != nil {
-		return stepsResult{}, err
-	}
-	n, err := e.openNames(ctx)
-	if err != nil {
-		return stepsResult{}, err
-	}
-	if _, err := ops.PayTo(args.Address, n.index.Params().Chain); err != nil {
-		return stepsResult{}, usagef("address %q: %v", args.Address, err)
-	}
-	if err := n.Sync(ctx); err != nil {
-		return stepsResult{}, err
-	}
-	if _, err := n.index.Lookup(name); err != nil {
-		return stepsResult{}, fmt.Errorf("%s: %w", name, err)
-	}
-	r := stepsResult{Name: string(name), Address: args.Address}
-	err = e.registrar().Transfer(ctx, name, key, args.Address, false, r.add(say))
-	return r, e.transferError(err)
-}
-
-func (e *engine) transferError(err error) error {
-	if err == nil {
-		return nil
-	}
-	return e.nameError(err)
 }

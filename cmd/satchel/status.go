@@ -16,15 +16,16 @@ import (
 
 // A status is the output of `status --json`; README describes it.
 type status struct {
-	Name   string       `json:"name"`
-	Owner  string       `json:"owner"` // address of the owner key, if it is kept here
-	Device string       `json:"device"`
-	Home   string       `json:"home"`
-	Mount  string       `json:"mount"` // empty: not mounted
-	PID    int          `json:"pid"`   // of the process that answers
-	Chain  chainStatus  `json:"chain"`
-	Drive  drive.Status `json:"drive"`
-	Asked  time.Time    `json:"asked"`
+	Name     string       `json:"name"`
+	Owner    string       `json:"owner"` // address of the owner key, if it is kept here
+	Device   string       `json:"device"`
+	Home     string       `json:"home"`
+	Mount    string       `json:"mount"` // empty: not mounted
+	PID      int          `json:"pid"`   // of the process that answers
+	Chain    chainStatus  `json:"chain"`
+	Drive    drive.Status `json:"drive"`
+	Renewals []renewal    `json:"renewals,omitempty"` // names that expire soon
+	Asked    time.Time    `json:"asked"`
 }
 
 // A chainStatus says how far the chain was followed.
@@ -85,6 +86,10 @@ func (e *engine) status(ctx context.Context, _ none, _ func(string)) (status, er
 		Drive:  ds,
 		Asked:  time.Now().UTC(),
 	}
+	if why := e.ownership(); why != "" {
+		st.Drive.Problem = why
+	}
+	st.Renewals = e.renewals()
 	if f.Err != nil {
 		st.Chain.Error = f.Err.Error()
 	}
@@ -110,6 +115,9 @@ func (s *status) print(w io.Writer) {
 	}
 	for _, v := range d.Volumes {
 		fmt.Fprintf(w, "folder    %s: %s%s\n", v.Folder, v.State, freshness(v))
+	}
+	for _, r := range s.Renewals {
+		fmt.Fprintf(w, "renewal   %s\n", &r)
 	}
 	for _, line := range s.problems() {
 		fmt.Fprintf(w, "problem   %s\n", line)

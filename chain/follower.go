@@ -230,15 +230,19 @@ func (f *Follower) round(ctx context.Context) error {
 	if err := f.loadHeaders(); err != nil {
 		return err
 	}
-	if err := f.fetchHeaders(ctx); err != nil {
-		return err
+	future := f.fetchHeaders(ctx)
+	if future != nil && !errors.Is(future, bitcoin.ErrFuture) {
+		return future
 	}
 	var m move
 	defer f.tell(&m)
 	if err := f.leaveFork(ctx, &m); err != nil {
 		return err
 	}
-	return f.catchUp(ctx, &m)
+	if err := f.catchUp(ctx, &m); err != nil {
+		return err
+	}
+	return future // the blocks before it are applied
 }
 
 // tellBlocks is how many blocks at most are applied before that is told.
@@ -251,10 +255,7 @@ func (f *Follower) loadHeaders() error {
 		return nil
 	}
 	h := bitcoin.NewHeaders(f.index.p.Chain)
-	err := f.index.headers(func(hs []wire.BlockHeader) error {
-		_, err := h.Add(hs)
-		return err
-	})
+	err := f.index.headers(h.Load)
 	if err != nil {
 		f.o.Log.Warn("making the index of names anew", "why", err)
 		if _, err := f.index.restart(); err != nil {
@@ -266,14 +267,11 @@ func (f *Follower) loadHeaders() error {
 	return nil
 }
 
-// maxRounds limits how many answers with headers are taken in one go.
-const maxRounds = 4_000_000 / bitcoin.MaxHeaders
-
 // fetchHeaders asks for headers until the source has no more.
 func (f *Follower) fetchHeaders(ctx context.Context) error {
-	locator, tip := f.headers.Locator(), chainhash.Hash{}
+	locator, tip, height := f.headers.Locator(), chainhash.Hash{}, -1
 	defer f.showBest()
-	for range maxRounds {
+	for {
 		hs, err := ask(ctx, f, func(ctx context.Context) ([]wire.BlockHeader, error) { return f.src.Headers(ctx, locator) })
 		if err != nil {
 			return fmt.Errorf("headers: %w", err)
@@ -284,17 +282,31 @@ func (f *Follower) fetchHeaders(ctx context.Context) error {
 		if len(hs) == 0 || hs[len(hs)-1].BlockHash() == tip {
 			return f.checkSide(tip)
 		}
-		if _, err := f.headers.Add(hs); err != nil {
+		_, err = f.headers.Add(hs)
+		switch {
+		case errors.Is(err, bitcoin.ErrFuture):
+			return err
+		case errors.Is(err, bitcoin.ErrEndless):
+			f.headers = nil // the index has the real ones
+			fallthrough
+		case err != nil:
 			return fmt.Errorf("the source of blocks is broken, lies or is on another chain: %w", err)
 		}
+		last := height
 		tip = hs[len(hs)-1].BlockHash()
+		if height, _ = f.headers.Height(tip); height <= last {
+			return fmt.Errorf("%w: what follows block %d is block %d", bitcoin.ErrBadHeader, last, height)
+		}
 		locator = f.headers.LocatorFrom(tip)
+		f.showBest()
 	}
-	return fmt.Errorf("%w: they don't end", bitcoin.ErrBadHeader)
 }
 
 func (f *Follower) showBest() {
-	best := f.headers.Best().Height
+	best := 0
+	if f.headers != nil {
+		best = f.headers.Best().Height
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.status.Best = best

@@ -3,12 +3,16 @@ package chain_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
+	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
 
 	"satchel/chain"
 	"satchel/chain/chaintest"
@@ -191,30 +195,170 @@ func TestReorgBelowFirstBlock(t *testing.T) {
 	}
 }
 
-// TestDeepReorg undoes more blocks than there is undo data for.
-func TestDeepReorg(t *testing.T) {
+// TestReorgs replaces more and more blocks, at last more than there is undo data
+// for: the table is the same as if the new chain had been the only one.
+func TestReorgs(t *testing.T) {
+	for _, depth := range []int{1, 3, 30, 144, chain.UndoBlocks, chain.UndoBlocks + 5} {
+		t.Run(strconv.Itoa(depth), func(t *testing.T) {
+			t.Parallel()
+			c := openID(t)
+			ix, f := follow(t, c)
+			c.Register("alice.id", chaintest.NewKey("alice"), [20]byte{1})
+			c.Mine(chain.UndoBlocks) // so that undo data is dropped
+			kept := c.Height()
+			c.Register("bob.id", chaintest.NewKey("bob"), [20]byte{2})
+			c.Mine(max(depth-3, 0))
+			sync(t, f)
+			told := make(map[chain.Name]bool)
+			var last chain.Change
+			defer f.Subscribe(func(ch chain.Change) {
+				for _, n := range ch.Names {
+					told[n] = true
+				}
+				last = ch
+			})()
+			c.Reorg(depth)
+			sync(t, f)
+			if height, hash := ix.Tip(); height != c.Height() || hash != c.Hash(height) || last.Height != height {
+				t.Errorf("tip %d %v, told %d", height, hash, last.Height)
+			}
+			lookup(t, ix, "alice.id")
+			rec, err := ix.Lookup("bob.id")
+			switch {
+			case depth == 1 && !rec.HasValue && rec.Op == ":": // without the update
+			case depth == 3 && errors.Is(err, chain.ErrUnknownName): // without any of the three
+			case depth > 3 && errors.Is(err, chain.ErrUnknownName) && c.Height()-depth-1 == kept:
+			default:
+				t.Errorf("bob.id: %+v, %v, forked at %d", rec, err, c.Height()-depth-1)
+			}
+			if !told["bob.id"] || f.Status().Reorgs != 1 {
+				t.Errorf("told %v, %d reorganisations", told, f.Status().Reorgs)
+			}
+			sameHashes(t, c, ix)
+		})
+	}
+}
+
+// sameHashes compares the consensus hashes of an index with those of another
+// one that follows the same chain from the start.
+func sameHashes(t *testing.T, c *chaintest.Chain, ix *chain.Index) {
+	t.Helper()
+	fresh, f := follow(t, c)
+	sync(t, f)
+	tip, _ := ix.Tip()
+	for h := firstBlock; h <= tip; h++ {
+		a, err1 := ix.ConsensusHash(h)
+		b, err2 := fresh.ConsensusHash(h)
+		if a != b || err1 != nil || err2 != nil {
+			t.Fatalf("height %d: %x and %x, %v %v", h, a, b, err1, err2)
+		}
+	}
+}
+
+// TestConfirmations: with six of them a reorganisation of the last six blocks
+// undoes nothing, a deeper one does.
+func TestConfirmations(t *testing.T) {
+	for _, c := range []struct{ depth, reorgs int }{{1, 0}, {6, 0}, {7, 1}, {30, 1}} {
+		ch := openID(t)
+		ch.Mine(40)
+		p := *ch.Params
+		p.Confirmations = 6
+		ix, err := chain.OpenIndex("", &p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ix.Close()
+		f := chain.NewFollower(ch, ix, chain.FollowerOptions{})
+		sync(t, f)
+		height, _ := ix.Tip()
+		if s := f.Status(); height != ch.Height()-6 || s.Height != height || s.Best != ch.Height() {
+			t.Errorf("tip %d, %+v", height, s)
+		}
+		reorged := false
+		defer f.Subscribe(func(ch chain.Change) { reorged = reorged || ch.Reorg })()
+		ch.Reorg(c.depth)
+		sync(t, f)
+		if got := f.Status().Reorgs; got != c.reorgs || reorged != (c.reorgs > 0) {
+			t.Errorf("%d blocks replaced: %d reorganisations, told %v", c.depth, got, reorged)
+		}
+		if h, hash := ix.Tip(); h != height+1 || hash != ch.Hash(h) {
+			t.Errorf("%d blocks replaced: tip %d %v, want %d", c.depth, h, hash, height+1)
+		}
+	}
+}
+
+// TestManyChangesOfMind leaves one chain for the other, and back, with a name on
+// each.
+func TestManyChangesOfMind(t *testing.T) {
 	c := openID(t)
 	ix, f := follow(t, c)
-	c.Register("alice.id", chaintest.NewKey("alice"), [20]byte{1})
-	c.Mine(20)
-	kept := c.Height()
-	c.Register("bob.id", chaintest.NewKey("bob"), [20]byte{2})
-	c.Mine(chain.UndoBlocks + 5)
+	alice := chaintest.NewKey("alice")
+	for i := range 20 {
+		n := fmt.Sprintf("n%d.id", i)
+		c.Register(n, alice, [20]byte{byte(i)})
+		sync(t, f)
+		lookup(t, ix, chain.Name(n))
+		c.Reorg(3 + i%3)
+		if i%2 == 0 { // else it is a part of a longer one
+			sync(t, f)
+		}
+	}
 	sync(t, f)
-	var names []chain.Name
-	defer f.Subscribe(func(ch chain.Change) { names = append(names, ch.Names...) })()
-	c.Reorg(c.Height() - kept)
+	sameHashes(t, c, ix)
+}
+
+// busy counts how many questions a source is asked at a time.
+type busy struct {
+	*chaintest.Chain
+	now, most, prevs atomic.Int64
+}
+
+func (b *busy) enter() {
+	n := b.now.Add(1)
+	for m := b.most.Load(); n > m && !b.most.CompareAndSwap(m, n); m = b.most.Load() {
+	}
+	time.Sleep(100 * time.Microsecond)
+}
+
+func (b *busy) Block(ctx context.Context, hash chainhash.Hash) ([]byte, error) {
+	b.enter()
+	defer b.now.Add(-1)
+	return b.Chain.Block(ctx, hash)
+}
+
+func (b *busy) PrevTx(ctx context.Context, txid chainhash.Hash) ([]byte, error) {
+	b.enter()
+	defer b.now.Add(-1)
+	b.prevs.Add(1)
+	return b.Chain.PrevTx(ctx, txid)
+}
+
+// TestAskedAtOnce: blocks and previous transactions are asked for several at a
+// time, and not too many.
+func TestAskedAtOnce(t *testing.T) {
+	c := openID(t)
+	alice := chaintest.NewKey("alice")
+	var txs []*wire.MsgTx
+	for i := range 20 {
+		txs = append(txs, c.PreorderTx(fmt.Sprintf("n%d.id", i), alice))
+	}
+	c.MineBlock(txs...)
+	c.Mine(60)
+	ix, err := chain.OpenIndex("", c.Params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ix.Close()
+	src := &busy{Chain: c}
+	f := chain.NewFollower(src, ix, chain.FollowerOptions{Requests: 4})
 	sync(t, f)
-	lookup(t, ix, "alice.id")
-	if _, err := ix.Lookup("bob.id"); !errors.Is(err, chain.ErrUnknownName) {
-		t.Errorf("after the reorganisation: %v", err)
+	if most := src.most.Load(); most != 4 {
+		t.Errorf("%d questions at a time, want 4", most)
 	}
-	if !slices.Contains(names, "bob.id") {
-		t.Errorf("told %v", names)
+	if n := src.prevs.Load(); n != 23 { // the namespace took three
+		t.Errorf("%d previous transactions were asked for", n)
 	}
-	if height, hash := ix.Tip(); height != c.Height() || hash != c.Hash(height) {
-		t.Errorf("tip %d %v", height, hash)
-	}
+	sameHashes(t, c, ix)
 }
 
 func TestRestart(t *testing.T) {

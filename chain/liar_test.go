@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -21,6 +23,8 @@ type liar struct {
 	*chaintest.Chain
 	down    error
 	headers func([]wire.BlockHeader) []wire.BlockHeader
+	endless func([]wire.BlockHeader) []wire.BlockHeader // as headers, and where there are none
+	silent  chainhash.Hash                              // the block that is never answered for
 	block   func([]byte) []byte
 	prevTx  func([]byte) []byte // nil bytes: not there
 }
@@ -33,10 +37,17 @@ func (l *liar) Headers(ctx context.Context, locator []chainhash.Hash) ([]wire.Bl
 	if l.headers != nil && len(hs) > 0 {
 		hs = l.headers(hs)
 	}
+	if l.endless != nil {
+		hs = l.endless(hs)
+	}
 	return hs, err
 }
 
 func (l *liar) Block(ctx context.Context, hash chainhash.Hash) ([]byte, error) {
+	if hash == l.silent {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	raw, err := l.Chain.Block(ctx, hash)
 	if l.block != nil && err == nil {
 		if raw = l.block(raw); raw == nil {
@@ -80,7 +91,7 @@ func TestLiars(t *testing.T) {
 		want error
 		word string
 	}{
-		{"no proof of work", func(l *liar) {
+		{"bad PoW", func(l *liar) {
 			l.headers = func(hs []wire.BlockHeader) []wire.BlockHeader {
 				for h := &hs[len(hs)-1]; ; h.Nonce++ {
 					if b := h.BlockHash(); b[31] >= 0x80 {
@@ -117,13 +128,13 @@ func TestLiars(t *testing.T) {
 				return b
 			}
 		}, bitcoin.ErrBadBlock, "it is block"},
-		{"a transaction left out", func(l *liar) {
+		{"bad merkle root", func(l *liar) {
 			l.block = edit(func(b *wire.MsgBlock) { b.Transactions = b.Transactions[:1] })
 		}, bitcoin.ErrBadBlock, "merkle root"},
 		{"a transaction added", func(l *liar) {
 			l.block = edit(func(b *wire.MsgBlock) { b.Transactions = append(b.Transactions, theft) })
 		}, bitcoin.ErrBadBlock, ""},
-		{"the list repeated", func(l *liar) {
+		{"mutated tree", func(l *liar) {
 			l.block = edit(func(b *wire.MsgBlock) {
 				if len(b.Transactions) == 3 {
 					b.Transactions = append(b.Transactions, b.Transactions[2])
@@ -139,13 +150,13 @@ func TestLiars(t *testing.T) {
 		{"empty", func(l *liar) {
 			l.block = func(raw []byte) []byte { return []byte{} }
 		}, bitcoin.ErrBadBlock, "ends too early"},
-		{"huge", func(l *liar) {
+		{"huge block", func(l *liar) {
 			l.block = func(raw []byte) []byte { return append(raw, make([]byte, 4_000_000)...) }
 		}, bitcoin.ErrBadBlock, "too many"},
-		{"withheld", func(l *liar) {
+		{"withheld block", func(l *liar) {
 			l.block = func(raw []byte) []byte { return nil }
 		}, os.ErrNotExist, "block"},
-		{"another previous transaction", func(l *liar) {
+		{"wrong previous transaction", func(l *liar) {
 			l.prevTx = func([]byte) []byte {
 				b, _ := l.Chain.PrevTx(context.Background(), l.Coin(alice.Script).Hash)
 				return b
@@ -181,6 +192,136 @@ func TestLiars(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEndlessHeaders: a source that makes up ever more headers, or goes round
+// in circles, is told off; the honest one that comes after it is followed.
+func TestEndlessHeaders(t *testing.T) {
+	for _, c := range []struct {
+		why  string
+		next func(hs []wire.BlockHeader) []wire.BlockHeader // after those that were handed out last
+		want error
+	}{
+		{"endless headers", func(hs []wire.BlockHeader) []wire.BlockHeader { return moreHeaders(hs[len(hs)-1]) }, bitcoin.ErrEndless},
+		{"a circle", func(hs []wire.BlockHeader) []wire.BlockHeader {
+			if len(hs) > 1 {
+				return hs[:len(hs)-1]
+			}
+			return hs
+		}, bitcoin.ErrBadHeader},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			src := &liar{Chain: openID(t)}
+			ix, err := chain.OpenIndex("", steady(src.Params))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ix.Close()
+			f := chain.NewFollower(src, ix, chain.FollowerOptions{})
+			sync(t, f)
+			before, _ := ix.Tip()
+			src.Mine(3)
+			answers, last := 0, []wire.BlockHeader(nil)
+			src.endless = func(hs []wire.BlockHeader) []wire.BlockHeader {
+				answers++
+				if last == nil {
+					last = hs
+				} else {
+					last = c.next(last)
+				}
+				return last
+			}
+			if err := f.Sync(context.Background()); !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+			if after, _ := ix.Tip(); after != before || answers > 10 {
+				t.Errorf("tip moved from %d to %d after %d answers", before, after, answers)
+			}
+			src.endless = nil
+			sync(t, f)
+			if h, hash := ix.Tip(); h != src.Height() || hash != src.Hash(h) {
+				t.Errorf("afterwards the tip is %d %v", h, hash)
+			}
+		})
+	}
+}
+
+// steady are the rules for a chain whose difficulty stays, though it is one
+// that retargets, so that its length has to fit the time.
+func steady(p *chain.Params) *chain.Params {
+	params, c := *p, *p.Chain
+	c.PoWNoRetargeting, c.ReduceMinDifficulty, c.RetargetAdjustmentFactor = false, false, 1
+	params.Chain = &c
+	return &params
+}
+
+// moreHeaders makes up a full answer.
+func moreHeaders(h wire.BlockHeader) (hs []wire.BlockHeader) {
+	for range bitcoin.MaxHeaders {
+		h.PrevBlock, h.Timestamp = h.BlockHash(), h.Timestamp.Add(time.Second)
+		chaintest.Work(&h)
+		hs = append(hs, h)
+	}
+	return hs
+}
+
+// TestSilentSource never answers when it is asked for one block: the follower
+// gives up, says which, and has applied those before it.
+func TestSilentSource(t *testing.T) {
+	src := &liar{Chain: openID(t)}
+	ix, err := chain.OpenIndex("", src.Params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ix.Close()
+	f := chain.NewFollower(src, ix, chain.FollowerOptions{Timeout: 50 * time.Millisecond})
+	sync(t, f)
+	src.Mine(20)
+	src.silent = src.Hash(src.Height() - 10)
+	before := runtime.NumGoroutine()
+	err = f.Sync(context.Background())
+	if !errors.Is(err, chain.ErrNoAnswer) || !strings.Contains(err.Error(), src.silent.String()) {
+		t.Errorf("got %v", err)
+	}
+	if h, _ := ix.Tip(); h != src.Height()-11 {
+		t.Errorf("tip %d", h)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if err := f.Sync(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if after := runtime.NumGoroutine(); after > before {
+		t.Errorf("%d goroutines, %d before", after, before)
+	}
+	src.silent = chainhash.Hash{}
+	sync(t, f)
+}
+
+// TestFutureHeader: a block that is ahead of our clock waits, and what is before
+// it is applied.
+func TestFutureHeader(t *testing.T) {
+	src := &liar{Chain: openID(t)}
+	ix, err := chain.OpenIndex("", src.Params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ix.Close()
+	f := chain.NewFollower(src, ix, chain.FollowerOptions{})
+	src.headers = func(hs []wire.BlockHeader) []wire.BlockHeader {
+		h := &hs[len(hs)-1]
+		h.Timestamp = time.Now().Add(3 * time.Hour).Truncate(time.Second)
+		chaintest.Work(h)
+		return hs
+	}
+	if err := f.Sync(context.Background()); !errors.Is(err, bitcoin.ErrFuture) || !errors.Is(f.Status().Err, bitcoin.ErrFuture) {
+		t.Errorf("got %v", err)
+	}
+	if h, _ := ix.Tip(); h != src.Height()-1 {
+		t.Errorf("tip %d, want %d", h, src.Height()-1)
+	}
+	src.headers = nil
+	sync(t, f)
 }
 
 // TestForgedSender spends an output that anybody may spend, with a signature

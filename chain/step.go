@@ -2,7 +2,11 @@ package chain
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sort"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
 
 	"satchel/chain/bitcoin"
 )
@@ -74,11 +78,11 @@ const firstAhead = 12
 // and verified before, so that a source which has the headers of a heavier chain
 // and not its blocks changes nothing.
 func (f *Follower) leaveFork(ctx context.Context, m *move) error {
-	height, hash := f.index.Tip()
-	if f.headers.OnBest(hash) {
-		return nil
+	height, _ := f.index.Tip()
+	fork, err := f.fork()
+	if err != nil || fork == height {
+		return err
 	}
-	fork := f.headers.Fork(hash)
 	from := max(fork+1, f.index.p.FirstBlock)
 	ahead, err := f.fetchAll(ctx, from, min(f.target(), height+1, fork+firstAhead))
 	if err != nil {
@@ -96,6 +100,39 @@ func (f *Follower) leaveFork(ctx context.Context, m *move) error {
 		}
 	}
 	return nil
+}
+
+// fork returns the height of the last block of the index that is on the best
+// chain. It asks the index itself: Headers may have forgotten a branch that the
+// index is on.
+func (f *Follower) fork() (int, error) {
+	height, hash := f.index.Tip()
+	if h, ok := f.headers.At(height); ok && h.Hash == hash {
+		return height, nil
+	}
+	var failed error
+	left := sort.Search(height, func(i int) bool {
+		h, ok := f.headers.At(i + 1)
+		own, err := f.index.hash(i + 1)
+		failed = errors.Join(failed, err)
+		return !ok || own != h.Hash
+	})
+	return left, failed
+}
+
+// hash returns the hash of the block at a height from 1 to the tip.
+func (ix *Index) hash(height int) (h chainhash.Hash, err error) {
+	err = ix.view(func(s *state) error {
+		row := s.bytes(heightKey(keyBlock, height))
+		if s.err == nil && len(row) < headerRow {
+			return fmt.Errorf("index: no header at height %d", height)
+		}
+		if s.err == nil {
+			h = chainhash.DoubleHashH(row[:headerRow])
+		}
+		return s.err
+	})
+	return h, err
 }
 
 // fetchAll fetches a few blocks.

@@ -19,6 +19,10 @@ var ErrBadHeader = errors.New("bad header")
 // ErrOrphan reports a header whose parent is unknown.
 var ErrOrphan = fmt.Errorf("%w: it follows no header that is known", ErrBadHeader)
 
+// ErrEndless reports headers that are good but too many to be true. Those that
+// were kept should be forgotten with whoever sent them.
+var ErrEndless = fmt.Errorf("%w: there are too many", ErrBadHeader)
+
 // ErrFuture reports a header that is more than two hours ahead of our clock: it
 // may be good later, or the clock is wrong.
 var ErrFuture = errors.New("a block from the future (is the clock of this computer right?)")
@@ -160,6 +164,14 @@ func (c *Headers) OnBest(hash chainhash.Hash) bool {
 	defer c.mu.RUnlock()
 	_, ok := c.best.find(hash)
 	return ok
+}
+
+// Height returns the height of a known header.
+func (c *Headers) Height(hash chainhash.Hash) (height int, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	l, ok := c.find(hash)
+	return int(l.height), ok
 }
 
 // Fork returns the height of the last block that the chain which ends in a

@@ -21,7 +21,7 @@ func (c *Headers) check(h *wire.BlockHeader, parent link) error {
 		err = blockchain.CheckBlockHeaderContext(h, parent, blockchain.BFNone, (*rules)(c), false)
 	}
 	if err == nil && int(parent.height) >= c.longest(h.Timestamp) {
-		err = errors.New("a chain can't be that long by that time")
+		return fmt.Errorf("%w at height %d: a chain can't be that long by %v", ErrEndless, parent.height+1, h.Timestamp.UTC())
 	}
 	if err != nil {
 		return fmt.Errorf("%w at height %d: %w", ErrBadHeader, parent.height+1, err)

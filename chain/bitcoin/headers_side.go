@@ -22,9 +22,6 @@ type node struct {
 // is longer than that would have to replace a year of blocks.
 const maxSide = 50_000
 
-// errSide reports a branch that is too long.
-var errSide = fmt.Errorf("%w: too many on a chain that has less work than another one", ErrBadHeader)
-
 // addSide keeps a header that follows parent and makes its chain the best one
 // if it has the most work.
 func (c *Headers) addSide(h *wire.BlockHeader, hash chainhash.Hash, parent link) (link, error) {
@@ -41,7 +38,7 @@ func (c *Headers) addSide(h *wire.BlockHeader, hash chainhash.Hash, parent link)
 	}
 	if len(c.side) >= c.maxSide {
 		if c.prune(parent); len(c.side) >= c.maxSide {
-			return link{}, errSide
+			return link{}, fmt.Errorf("%w: %d on a chain that has less work than another one", ErrEndless, c.maxSide)
 		}
 	}
 	c.side[hash] = n

@@ -38,7 +38,7 @@ func TestEndlessHeaders(t *testing.T) {
 		h := NewHeaders(c.p)
 		h.mostEasy, h.slack = 1000, 100
 		added, err := h.Add(extend(c.p.GenesisBlock.Header, 1500, c.step, easiest, 'a'))
-		if !errors.Is(err, ErrBadHeader) || !strings.Contains(err.Error(), "that long") || added < c.bound || added > c.bound+3 {
+		if !errors.Is(err, ErrEndless) || !strings.Contains(err.Error(), "that long") || added < c.bound || added > c.bound+3 {
 			t.Errorf("%s: added %d, %v", c.why, added, err)
 		}
 	}
@@ -87,7 +87,7 @@ func TestSideIsLimited(t *testing.T) {
 		}
 	}
 	long := extend(main[0], 60, time.Minute, easiest, 'f')
-	if n, err := c.Add(long); !errors.Is(err, ErrBadHeader) || n != 40 || !strings.Contains(err.Error(), "too many") {
+	if n, err := c.Add(long); !errors.Is(err, ErrEndless) || n != 40 || !strings.Contains(err.Error(), "too many") {
 		t.Errorf("a long branch: added %d, %v", n, err)
 	}
 	if c.Best().Hash != main[99].BlockHash() {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -15,76 +17,81 @@ import (
 	"satchel/chain/chaintest"
 )
 
-const killBlocks = 200
+// killShape is a chain that takes longer to follow than a process lives.
+var killShape = chaintest.Shape{Names: 15_000, Blocks: 3_000, Bulk: 300}
 
-// killChain is the same chain in parent and child.
-func killChain(t *testing.T) *chaintest.Chain {
-	c := openID(t)
-	for i := 0; c.Height() < firstBlock+killBlocks; i++ {
-		n := fmt.Sprintf("n%d.id", i)
-		key := chaintest.NewKey(n)
-		c.MineBlock(c.PreorderTx(n, key), c.RegisterTx(n, key))
-		c.MineBlock(c.UpdateTx(n, key, [20]byte{byte(i)}))
-	}
-	return c
-}
+const killRounds = 100
 
-// TestKilledWhileFollowing kills a process that follows, again and again: the
-// index must be that of some block, whole, and go on from there.
+// TestKilledWhileFollowing kills a process that follows, again and again. The
+// next one must find an index that is that of some block, whole, at or above the
+// one before, and go on from there.
 func TestKilledWhileFollowing(t *testing.T) {
 	if dir := os.Getenv("SATCHEL_TEST_FOLLOW"); dir != "" {
-		followSlowly(t, dir)
+		followToDie(dir)
 		return
 	}
-	c := killChain(t)
-	want := c.Index()
 	dir := t.TempDir()
-	hits, last := 0, 0
-	for range 20 {
-		if killFollower(t, dir) {
-			hits++
-		}
-		ix, err := chain.OpenIndex(dir, c.Params)
-		if err != nil {
-			t.Fatal(err)
-		}
-		height, hash := ix.Tip()
-		if height < last {
-			t.Errorf("the tip went back from %d to %d", last, height)
-		}
-		last = height
-		if height >= firstBlock {
-			a, err1 := ix.ConsensusHash(height)
-			b, err2 := want.ConsensusHash(height)
-			if a != b || err1 != nil || err2 != nil || hash != c.Hash(height) {
-				t.Errorf("height %d: %x, want %x, %v %v", height, a, b, err1, err2)
-			}
-		}
-		if err := ix.Close(); err != nil {
-			t.Error(err)
-		}
-		if height == c.Height() {
-			break
+	s, err := chaintest.MakeSynthetic(dir, killShape)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var r killResult
+	for round := range killRounds {
+		r.kill(t, dir, round)
+		if t.Failed() {
+			return
 		}
 	}
-	t.Logf("%d kills hit, the last at height %d of %d", hits, last, c.Height())
-	if hits < 3 {
-		t.Errorf("only %d kills hit", hits)
+	t.Logf("of %d kills %d hit a process that had begun and not finished, %d of those had applied blocks; %d chains were finished",
+		killRounds, r.hits, r.moved, r.finished)
+	if r.hits < killRounds*9/10 || r.moved < killRounds/2 {
+		t.Error("too few kills hit")
 	}
-	ix, f := followIn(t, c, dir)
-	sync(t, f)
-	a, _ := ix.ConsensusHash(c.Height())
-	if b, _ := want.ConsensusHash(c.Height()); a != b {
-		t.Errorf("at the end %x, want %x", a, b)
+	checkKilled(t, dir, s)
+}
+
+// checkKilled follows to the end without being killed.
+func checkKilled(t *testing.T, dir string, s *chaintest.Synthetic) {
+	ix, err := chain.OpenIndex(dir+"/index", s.Params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ix.Close()
+	sync(t, chain.NewFollower(s, ix, chain.FollowerOptions{}))
+	if err := sameAsMade(ix, s, s.Params.FirstBlock); err != nil {
+		t.Error(err)
+	}
+	if tip, _ := ix.Tip(); tip != s.Height() {
+		t.Errorf("tip %d, want %d", tip, s.Height())
 	}
 }
 
-// killFollower starts a follower in a process and kills it some blocks later;
-// false if it had ended by then.
-func killFollower(t *testing.T, dir string) bool {
-	t.Helper()
+// sameAsMade compares the consensus hashes of an index, from a height on, with
+// those that the maker of the chain found.
+func sameAsMade(ix *chain.Index, s *chaintest.Synthetic, from int) error {
+	tip, hash := ix.Tip()
+	if hash != s.Hash(tip) {
+		return fmt.Errorf("tip %d %v", tip, hash)
+	}
+	for h := max(from, s.Params.FirstBlock); h <= tip; h++ {
+		if got, err := ix.ConsensusHash(h); err != nil || got != s.Consensus(h) {
+			return fmt.Errorf("height %d: %x, want %x, %v", h, got, s.Consensus(h), err)
+		}
+	}
+	return nil
+}
+
+// killResult counts what the kills hit.
+type killResult struct {
+	height, hits, moved, finished int
+}
+
+// kill starts a follower in a process and kills it a little after it began.
+// Every second one follows block by block, as at the tip.
+func (r *killResult) kill(t *testing.T, dir string, round int) {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledWhileFollowing$")
-	cmd.Env = append(os.Environ(), "SATCHEL_TEST_FOLLOW="+dir)
+	cmd.Env = append(os.Environ(), "SATCHEL_TEST_FOLLOW="+dir, "SATCHEL_TEST_STEP="+strconv.Itoa(round%2), "SATCHEL_TEST_FROM="+strconv.Itoa(r.height))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -92,31 +99,67 @@ func killFollower(t *testing.T, dir string) bool {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for sc := bufio.NewScanner(out); sc.Scan(); {
-		if sc.Text() == "following" {
-			break
-		}
-	}
+	lines := bufio.NewScanner(out)
+	lines.Scan()
+	begun := lines.Text()
 	time.Sleep(rand.N(40 * time.Millisecond))
 	cmd.Process.Kill()
+	done := lines.Scan() // it would say so
 	cmd.Wait()
-	return cmd.ProcessState.Sys().(syscall.WaitStatus).Signaled()
+	var height int
+	if _, err := fmt.Sscanf(begun, "begun at %d", &height); err != nil || height < r.height {
+		t.Errorf("round %d, tip was %d: %s", round, r.height, begun)
+		return
+	}
+	if height > r.height {
+		r.moved++ // by the one before
+	}
+	r.height = height
+	switch {
+	case cmd.ProcessState.Sys().(syscall.WaitStatus).Signaled() && !done:
+		r.hits++
+	case done && strings.HasPrefix(lines.Text(), "done"):
+		r.finished++
+		r.height = 0
+		if err := os.RemoveAll(dir + "/index"); err != nil {
+			t.Error(err)
+		}
+	default:
+		t.Errorf("round %d: %s", round, lines.Text())
+	}
 }
 
-// followSlowly lets more and more blocks count as confirmed.
-func followSlowly(t *testing.T, dir string) {
-	c := killChain(t)
-	p := *c.Params
-	ix, err := chain.OpenIndex(dir, &p)
+// followToDie is the process that is killed. It looks at what the last one
+// left, then says where it begins, then follows.
+func followToDie(dir string) {
+	s, err := chaintest.MakeSynthetic(dir, killShape)
 	if err != nil {
-		t.Fatal(err)
+		fmt.Println(err)
+		return
 	}
-	defer ix.Close()
-	fmt.Println("following")
-	f := chain.NewFollower(c, ix, chain.FollowerOptions{})
-	for p.Confirmations = killBlocks; p.Confirmations >= 0; p.Confirmations-- {
-		if err := f.Sync(context.Background()); err != nil {
-			t.Fatal(err)
+	ix, err := chain.OpenIndex(dir+"/index", s.Params)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	from, _ := strconv.Atoi(os.Getenv("SATCHEL_TEST_FROM"))
+	if err := sameAsMade(ix, s, from); err != nil {
+		fmt.Println(err)
+		return
+	}
+	f := chain.NewFollower(s, ix, chain.FollowerOptions{})
+	height, _ := ix.Tip()
+	fmt.Println("begun at", height)
+	if os.Getenv("SATCHEL_TEST_STEP") == "1" {
+		for ; height < s.Height() && err == nil; height++ {
+			s.Show(height + 1)
+			err = f.Sync(context.Background())
 		}
+	} else {
+		err = f.Sync(context.Background())
+	}
+	fmt.Println("done", err)
+	if err == nil {
+		ix.Close()
 	}
 }

@@ -1,11 +1,13 @@
 package registrar
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
 	"github.com/btcsuite/btcd/wire/v2"
 
+	"satchel/chain"
 	"satchel/chain/ops"
 )
 
@@ -40,6 +42,7 @@ func (r *Registrar) Quote(ctx context.Context, g Goal) (Quote, error) {
 	if err := r.Follower.Sync(ctx); err != nil {
 		return Quote{}, err
 	}
+	r.since(&g)
 	plan, err := r.plan(&g)
 	if err != nil {
 		return Quote{}, err
@@ -69,11 +72,15 @@ func (r *Registrar) quote(ctx context.Context, g *Goal, plan []*operation) (Quot
 			return Quote{}, err
 		}
 		d := draft{script: g.Owner, outs: append([]*wire.TxOut{wire.NewTxOut(0, script)}, o.outs...), change: o.change, rate: q.Rate}
-		c := Cost{Op: o.what, Burnt: o.burnt, Given: o.given, Fee: d.feeFor(1), Size: d.size(1)}
+		c := Cost{Op: o.what, Burnt: o.burnt, Fee: d.feeFor(1), Size: d.size(1)}
 		pays := c.Fee + Dust // the change
 		for _, out := range o.outs {
 			pays += out.Value
+			if !bytes.Equal(out.PkScript, g.Owner) {
+				c.Given += out.Value
+			}
 		}
+		c.Given -= c.Burnt
 		q.Missing = max(q.Missing, q.Total+pays)
 		q.Steps = append(q.Steps, c)
 		q.Burnt += c.Burnt
@@ -82,4 +89,29 @@ func (r *Registrar) quote(ctx context.Context, g *Goal, plan []*operation) (Quot
 		q.Total = q.Burnt + q.Given + q.Fees
 	}
 	return q, nil
+}
+
+// PriceList says what a registration or a namespace costs somebody who has done
+// nothing for it yet, whoever has it now. Owner need not be set.
+func (r *Registrar) PriceList(ctx context.Context, g Goal) (Quote, error) {
+	g.Owner = valueScript(bytes.Repeat([]byte{1}, 20)) // who has done nothing
+	if g.Op == OpRegister {
+		g.Value = make([]byte, 20)
+	}
+	if err := g.check(r.Index.Params()); err != nil {
+		return Quote{}, err
+	}
+	var plan []*operation
+	var err error
+	if g.Op == OpNamespace {
+		plan = r.openNamespace(&g)
+	} else {
+		plan, err = r.create(&g, chain.Name(g.Subject))
+	}
+	if err != nil {
+		return Quote{}, err
+	}
+	q, err := r.quote(ctx, &g, plan)
+	q.Missing = 0
+	return q, err
 }

@@ -22,7 +22,6 @@ type operation struct {
 	outs   []*wire.TxOut                  // that follow the OP_RETURN
 	change int                            // where the change stands among all outputs
 	burnt  int64                          // of outs
-	given  int64                          // of outs, to others
 	done   func() bool                    // by the index
 }
 
@@ -214,7 +213,6 @@ func (r *Registrar) transfer(g *Goal) (*operation, error) {
 		},
 		outs:   []*wire.TxOut{wire.NewTxOut(Dust, g.To)},
 		change: 2,
-		given:  Dust,
 	}, nil
 }
 
@@ -236,6 +234,13 @@ func (r *Registrar) planNamespace(g *Goal) ([]*operation, error) {
 	case !ops.IsPubKeyHash(g.Owner):
 		return nil, fmt.Errorf("namespace %s: its owner must be a p2pkh address", id)
 	}
+	return r.openNamespace(g), nil
+}
+
+// openNamespace gives all that opens a namespace of which there is nothing yet but
+// maybe its preorder.
+func (r *Registrar) openNamespace(g *Goal) []*operation {
+	id := g.Subject
 	reveal := &operation{
 		what:   "namespace reveal",
 		wire:   func([16]byte) ops.Operation { return g.Rules.reveal(id) },
@@ -249,11 +254,11 @@ func (r *Registrar) planNamespace(g *Goal) ([]*operation, error) {
 	}
 	hash := ops.HashName(id, g.Owner, r.address(g.Owner))
 	if _, ok := r.Index.Preordered(hash); ok {
-		return plan, nil
+		return plan
 	}
 	preorder := r.burn("namespace preorder", r.Index.NamespacePrice(id), hash)
 	preorder.wire = func(c [16]byte) ops.Operation { return ops.NamespacePreorder{Hash: hash, Consensus: c} }
-	return append([]*operation{preorder}, plan...), nil
+	return append([]*operation{preorder}, plan...)
 }
 
 func (r *Registrar) planReady(g *Goal) ([]*operation, error) {
@@ -311,7 +316,6 @@ func (r *Registrar) planImport(g *Goal) ([]*operation, error) {
 		outs:   []*wire.TxOut{wire.NewTxOut(Dust, g.To), wire.NewTxOut(Dust, valueScript(g.Value))},
 		change: 3,
 		burnt:  Dust,
-		given:  Dust,
 		done:   done,
 	}}, nil
 }

@@ -20,28 +20,33 @@ const MaxPSBT = 32 << 20
 // ErrNotSigned reports a PSBT that lacks signatures.
 var ErrNotSigned = errors.New("it is not signed by all keys yet")
 
-// Unsigned returns the next transaction of a job that waits to be signed, as a
-// PSBT (BIP 174) with the previous transaction of each input, which signers
-// check amounts by.
-func (r *Registrar) Unsigned(ctx context.Context, id int) ([]byte, error) {
+// Unsigned returns the next transaction of a job that waits to be signed, by the
+// key of the address signer, as a PSBT (BIP 174) with the previous transaction of
+// each input, which signers check amounts by.
+func (r *Registrar) Unsigned(ctx context.Context, id int) (op, signer string, data []byte, err error) {
 	j, err := r.Job(id)
 	if err != nil {
-		return nil, err
+		return "", "", nil, err
 	}
 	t := j.unsigned()
 	if t == nil {
-		return nil, fmt.Errorf("job %d (%s of %s) has nothing to sign now", id, j.Op, j.Subject)
+		return "", "", nil, fmt.Errorf("job %d (%s of %s) has nothing to sign now", id, j.Op, j.Subject)
 	}
 	src, ok := r.Chain.(bitcoin.PrevTxer)
 	if !ok {
-		return nil, errors.New("the source of blocks has no previous transactions, which signers want to see")
+		return "", "", nil, errors.New("the source of blocks has no previous transactions, which signers want to see")
 	}
+	data, err = makePSBT(ctx, src, t, j.Owner)
+	return t.Op, r.address(j.Owner), data, err
+}
+
+func makePSBT(ctx context.Context, src bitcoin.PrevTxer, t *Tx, owner []byte) ([]byte, error) {
 	p, err := psbt.NewFromUnsignedTx(t.msg)
 	if err != nil {
 		return nil, err
 	}
 	for i, in := range t.msg.TxIn {
-		if p.Inputs[i].NonWitnessUtxo, err = previous(ctx, src, in.PreviousOutPoint, t.Coins[i], j.Owner); err != nil {
+		if p.Inputs[i].NonWitnessUtxo, err = previous(ctx, src, in.PreviousOutPoint, t.Coins[i], owner); err != nil {
 			return nil, err
 		}
 		p.Inputs[i].SighashType = txscript.SigHashAll
@@ -92,18 +97,35 @@ func (r *Registrar) Signed(ctx context.Context, data []byte) (id int, err error)
 		return 0, err
 	}
 	for _, e := range r.open() {
-		t := e.unsigned()
-		if t == nil || t.Txid() != p.UnsignedTx.TxHash() {
-			continue
+		for i := range e.Txs {
+			if t := &e.Txs[i]; bare(t.msg).TxHash() == p.UnsignedTx.TxHash() {
+				return e.ID, r.signed(e, t, p)
+			}
 		}
-		tx, err := finish(p, t, e.Owner)
-		if err != nil {
-			return e.ID, fmt.Errorf("%s of %s (job %d): %w", t.Op, e.Subject, e.ID, err)
-		}
-		t.msg, t.Raw, t.Signed = tx, encode(tx), true
-		return e.ID, r.save(e)
 	}
-	return 0, errors.New("no operation waits for this transaction: it was sent already, or another one took its place, which the command gives out again")
+	return 0, errors.New("no operation in the queue waits for this transaction")
+}
+
+// signed takes a PSBT of one of a job's transactions.
+func (r *Registrar) signed(e *entry, t *Tx, p *psbt.Packet) error {
+	switch {
+	case t.Signed:
+		return nil // it was here before
+	case t != e.unsigned():
+		return fmt.Errorf("another transaction took the place of this one: the command of %s with --psbt gives it out", e.Subject)
+	}
+	tx, err := finish(p, t, e.Owner)
+	if err != nil {
+		return fmt.Errorf("%s of %s: %w", t.Op, e.Subject, err)
+	}
+	t.msg, t.Raw, t.Signed = tx, encode(tx), true
+	return r.save(e)
+}
+
+// CheckPSBT says if data is a PSBT, binary or in base64.
+func CheckPSBT(data []byte) error {
+	_, err := parsePSBT(data)
+	return err
 }
 
 // parsePSBT reads a PSBT, binary or in base64.
@@ -132,14 +154,10 @@ func finish(p *psbt.Packet, t *Tx, owner []byte) (*wire.MsgTx, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotSigned, err)
 	}
-	bare := tx.Copy()
-	for _, in := range bare.TxIn {
-		if len(in.Witness) > 0 {
-			return nil, errors.New("it has a witness, though it spends coins without")
-		}
-		in.SignatureScript = nil
+	if tx.HasWitness() {
+		return nil, errors.New("it has a witness, though it spends coins without")
 	}
-	if bare.TxHash() != t.msg.TxHash() {
+	if bare(tx).TxHash() != t.msg.TxHash() {
 		return nil, errors.New("it is another transaction than the one that was to be signed")
 	}
 	for i, value := range t.Coins {
@@ -153,4 +171,13 @@ func finish(p *psbt.Packet, t *Tx, owner []byte) (*wire.MsgTx, error) {
 		}
 	}
 	return tx, nil
+}
+
+// bare returns a transaction without its signatures.
+func bare(tx *wire.MsgTx) *wire.MsgTx {
+	b := tx.Copy()
+	for _, in := range b.TxIn {
+		in.SignatureScript, in.Witness = nil, nil
+	}
+	return b
 }

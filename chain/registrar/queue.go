@@ -119,11 +119,7 @@ func (r *Registrar) Add(ctx context.Context, g Goal, t Terms) (id int, err error
 	r.mu.Lock()
 	e := &entry{Job: Job{ID: r.last + 1, Goal: g, Terms: t, Made: time.Now().UTC().Truncate(time.Second)}}
 	r.mu.Unlock()
-	if g.Op == OpRenew && g.Since == 0 {
-		if rec, err := r.Index.Lookup(chain.Name(g.Subject)); err == nil {
-			e.Since = rec.LastRenewed
-		}
-	}
+	r.since(&e.Goal)
 	if r.ahead(e) == nil {
 		plan, err := r.plan(&e.Goal)
 		if err != nil {
@@ -142,6 +138,16 @@ func (r *Registrar) Add(ctx context.Context, g Goal, t Terms) (id int, err error
 	r.last = e.ID
 	r.jobs = append(r.jobs, e)
 	return e.ID, nil
+}
+
+// since sets from which block on a renewal counts for the goal.
+func (r *Registrar) since(g *Goal) {
+	if g.Op != OpRenew || g.Since > 0 {
+		return
+	}
+	if rec, err := r.Index.Lookup(chain.Name(g.Subject)); err == nil {
+		g.Since = rec.LastRenewed
+	}
 }
 
 // amend gives a job that is in the queue a new goal of its kind. What was built

@@ -190,5 +190,8 @@ func (a *app) answer(question string) string {
 	defer onSignal(func() { os.Exit(exitInterrupt) })()
 	fmt.Fprint(a.err, question)
 	line, _ := bufio.NewReader(a.in).ReadString('\n')
+	if line == "" {
+		fmt.Fprintln(a.err)
+	}
 	return strings.TrimSpace(line)
 }

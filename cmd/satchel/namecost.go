@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+
+	"satchel/chain/registrar"
 )
 
 // satoshi writes an amount for people, with its worth in BTC once it is much.
@@ -28,7 +30,7 @@ func grouped(n int64) string {
 // print shows each step and its cost.
 func (q *quoteResult) print(w io.Writer) {
 	if len(q.Steps) == 0 {
-		fmt.Fprintf(w, "nothing to do: %s of %s is done already, or under way\n", q.Op, q.Name)
+		fmt.Fprintf(w, "nothing to do: %s is done already, or under way\n", q.what())
 		return
 	}
 	for _, s := range q.Steps {
@@ -53,6 +55,24 @@ func (q *quoteResult) print(w io.Writer) {
 
 // line says the same in one line.
 func (q *quoteResult) line(w io.Writer) {
-	fmt.Fprintf(w, "%s of %s costs %s, of which about %d are fees; paid from %s, which has %s\n",
-		q.Op, q.Name, satoshi(q.Total), q.Fees, q.Address, satoshi(q.Balance))
+	cost := "about " + satoshi(q.Fees) + " in fees"
+	if q.Total > q.Fees {
+		cost = fmt.Sprintf("%s and %s", satoshi(q.Total-q.Fees), cost)
+	}
+	fmt.Fprintf(w, "%s costs %s; paid from %s, which has %s", q.what(), cost, q.Address, satoshi(q.Balance))
+	if q.Missing > 0 && q.Gives {
+		fmt.Fprint(w, "; this private chain gives what is missing")
+	}
+	fmt.Fprintln(w)
+}
+
+// what calls a goal by its name.
+func (q *quoteResult) what() string {
+	switch q.Op {
+	case registrar.OpNamespace:
+		return "namespace " + q.Name
+	case registrar.OpReady:
+		return "opening namespace " + q.Name
+	}
+	return q.Op + " of " + q.Name
 }

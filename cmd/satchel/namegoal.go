@@ -81,10 +81,13 @@ func (e *engine) goal(ctx context.Context, args *goalArgs, publish bool, say fun
 	if err := e.checkOwned(args, script); err != nil {
 		return g, nil, err
 	}
-	if args.To != "" {
+	switch {
+	case args.To != "":
 		if g.To, err = e.payee(args.To); err != nil {
 			return g, nil, err
 		}
+	case args.Op == registrar.OpImport:
+		g.To = script
 	}
 	switch args.Op {
 	case registrar.OpRegister, registrar.OpUpdate, registrar.OpImport:
@@ -137,7 +140,7 @@ func (e *engine) checkOwned(args *goalArgs, script []byte) error {
 	case registrar.OpUpdate, registrar.OpRenew, registrar.OpRevoke:
 		switch {
 		case err != nil:
-			return fmt.Errorf("%s: %w", args.Name, err)
+			return err
 		case !mine:
 			return failf(exitName, "%s is owned by %s now, and this home signs for %s; only its owner can change it", args.Name, rec.Address, n.scriptAddress(script))
 		}
@@ -168,7 +171,7 @@ func (e *engine) payee(to string) ([]byte, error) {
 	}
 	rec, err := e.names.index.Lookup(chain.Name(to))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", to, err)
+		return nil, err
 	}
 	if rec.Expired || rec.Revoked {
 		return nil, failf(exitName, "%s has expired or was revoked, so it has no owner", to)
@@ -234,6 +237,9 @@ func (e *engine) quote(ctx context.Context, args goalArgs, say func(string)) (qu
 	}
 	_, q.Gives = e.names.src.(registrar.Funder)
 	q.Real = r.Index.Params().Chain.Net == wire.MainNet
+	if g.Op == registrar.OpRenew && !args.Again && e.renewedNow(r, g.Subject, func(string) {}) {
+		return q, nil
+	}
 	q.Quote, err = r.Quote(ctx, g)
 	if err != nil && queued { // what it lacks may be under way
 		return q, nil

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"satchel/chain"
-	"satchel/chain/ops"
 	"satchel/chain/registrar"
 )
 
@@ -62,9 +61,8 @@ func (r *priceInfo) print(w io.Writer, namespace bool) {
 		fmt.Fprintf(w, "about %s to miners\n", satoshi(s.Fee))
 	}
 	fmt.Fprintf(w, "%-20s%s, at %d satoshi per 1,000 bytes\n", "in all", satoshi(r.Total), r.Rate)
-	switch {
-	case r.Taken:
-		fmt.Fprintf(w, "%-20sthis one is taken already\n", "")
+	if r.Taken {
+		fmt.Fprintf(w, "%-20sit is, already\n", "taken")
 	}
 	switch {
 	case namespace:
@@ -112,7 +110,7 @@ func (e *engine) price(ctx context.Context, args priceArgs, _ func(string)) (pri
 		rec, err := n.index.Lookup(chain.Name(args.Name))
 		r.Taken, r.Term = err == nil && !rec.Expired, ns.Lifetime
 	}
-	list, err := q.PriceList(ctx, registrar.Goal{Op: g.Op, Subject: g.Name, Owner: ops.BurnScript(), Rules: g.Rules, Value: make([]byte, 20)})
+	list, err := q.PriceList(ctx, registrar.Goal{Op: g.Op, Subject: g.Name, Rules: g.Rules})
 	if err != nil {
 		return r, e.nameError(err)
 	}

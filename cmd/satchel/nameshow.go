@@ -93,7 +93,7 @@ func (e *engine) show(ctx context.Context, args nameArgs, _ func(string)) (nameI
 	}
 	rec, err := n.index.Lookup(name)
 	if err != nil {
-		return nameInfo{}, fmt.Errorf("%s: %w", name, err)
+		return nameInfo{}, err
 	}
 	height, _ := n.index.Tip()
 	r := nameInfo{

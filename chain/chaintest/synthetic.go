@@ -121,6 +121,11 @@ func (s *Synthetic) header(height int) []byte {
 	return s.blocks[s.row(height).Offset:][:wire.MaxBlockHeaderPayload]
 }
 
+// Header returns the header of the block at a height from 1 on.
+func (s *Synthetic) Header(height int) bitcoin.Header {
+	return bitcoin.Header{BlockHeader: parseHeader(s.header(height)), Hash: s.Hash(height), Height: height}
+}
+
 // Headers implements bitcoin.Source.
 func (s *Synthetic) Headers(ctx context.Context, locator []chainhash.Hash) (hs []wire.BlockHeader, err error) {
 	from, shown := 0, int(s.shown.Load())

@@ -3,8 +3,8 @@
 // A Source hands out headers and raw blocks. Headers keeps the headers whose
 // proof of work, difficulty and time hold, and knows which chain of them has
 // the most work. Verify ties a raw block to its header: after it a source can
-// only withhold. Spent fetches the output that an input spends and accepts it
-// only from the transaction whose hash the input names.
+// only withhold. OutputOf takes the output that an input spends from the
+// transaction whose hash the input names, and from no other.
 package bitcoin
 
 import (

@@ -1,7 +1,8 @@
 package bitcoin
 
 import (
-	"context"
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -12,29 +13,50 @@ import (
 // whoever sent it lies or is broken.
 var ErrBadTx = errors.New("bad transaction")
 
-// Spent returns the output that an outpoint names. The transaction comes from
-// src, which is not trusted: its hash must be the one in the outpoint, and a
-// transaction's hash covers its outputs.
-func Spent(ctx context.Context, src PrevTxer, op wire.OutPoint) (*wire.TxOut, error) {
-	raw, err := src.PrevTx(ctx, op.Hash)
-	if err != nil {
-		return nil, fmt.Errorf("previous transaction %v: %w", op.Hash, err)
+// OutputOf returns the output that an outpoint names from a raw transaction
+// that is claimed to be the one with its hash. Whoever sent it is not trusted: it
+// must have that hash, which covers its outputs.
+func OutputOf(raw []byte, op wire.OutPoint) (*wire.TxOut, error) {
+	if len(raw) > wire.MaxBlockPayload {
+		return nil, fmt.Errorf("%w: asked for %v: %d bytes are too many", ErrBadTx, op.Hash, len(raw))
 	}
-	return OutputOf(raw, op)
+	r := reader{b: raw}
+	tx := r.tx()
+	switch {
+	case r.err != nil:
+		return nil, fmt.Errorf("%w: asked for %v: %w", ErrBadTx, op.Hash, r.err)
+	case tx.end != len(raw):
+		return nil, fmt.Errorf("%w: asked for %v: %d bytes are left over", ErrBadTx, op.Hash, len(raw)-tx.end)
+	case tx.txid != op.Hash:
+		return nil, fmt.Errorf("%w: asked for %v, got %v", ErrBadTx, op.Hash, tx.txid)
+	}
+	if out := output(raw, op.Index); out != nil {
+		return out, nil
+	}
+	return nil, fmt.Errorf("%w: %v has no output %d", ErrBadTx, op.Hash, op.Index)
 }
 
-// OutputOf returns the output that an outpoint names from a raw transaction
-// that is claimed to be the one with its hash.
-func OutputOf(raw []byte, op wire.OutPoint) (*wire.TxOut, error) {
-	tx, err := parseTx(raw)
-	if err != nil {
-		return nil, fmt.Errorf("%w: asked for %v: %w", ErrBadTx, op.Hash, err)
+// output returns an output of a transaction that the walk has taken, nil if
+// there is none with that index. It keeps nothing of raw.
+func output(raw []byte, index uint32) *wire.TxOut {
+	r := reader{b: raw, off: 4}
+	if raw[4] == 0 { // a witness flag
+		r.skip(2)
 	}
-	if got := tx.TxHash(); got != op.Hash {
-		return nil, fmt.Errorf("%w: asked for %v, got %v", ErrBadTx, op.Hash, got)
+	for range r.count(41) {
+		r.skip(36)
+		r.skip(r.count(1))
+		r.skip(4)
 	}
-	if int64(op.Index) >= int64(len(tx.TxOut)) {
-		return nil, fmt.Errorf("%w: %v has no output %d", ErrBadTx, op.Hash, op.Index)
+	if int64(index) >= int64(r.count(9)) {
+		return nil
 	}
-	return tx.TxOut[op.Index], nil
+	for range index {
+		r.skip(8)
+		r.skip(r.count(1))
+	}
+	value := binary.LittleEndian.Uint64(raw[r.off:])
+	r.skip(8)
+	n := r.count(1)
+	return &wire.TxOut{Value: int64(value), PkScript: bytes.Clone(raw[r.off : r.off+n])}
 }

@@ -2,7 +2,6 @@ package bitcoin
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -154,18 +153,12 @@ func BenchmarkVerify(bm *testing.B) {
 	}
 }
 
-// sourceOf hands out one transaction whatever is asked for.
-type sourceOf []byte
-
-func (s sourceOf) PrevTx(context.Context, chainhash.Hash) ([]byte, error) { return s, nil }
-
-func TestSpent(t *testing.T) {
-	ctx := context.Background()
+func TestOutputOf(t *testing.T) {
 	tx := sampleBlock().Transactions[2]
 	var raw bytes.Buffer
 	tx.Serialize(&raw)
 	op := wire.OutPoint{Hash: tx.TxHash(), Index: 1}
-	out, err := Spent(ctx, sourceOf(raw.Bytes()), op)
+	out, err := OutputOf(raw.Bytes(), op)
 	if err != nil || !bytes.Equal(out.PkScript, []byte{0x6a, 1, 2}) {
 		t.Errorf("got %+v, %v", out, err)
 	}
@@ -180,7 +173,7 @@ func TestSpent(t *testing.T) {
 		{"something behind", append(raw.Bytes(), 0), op},
 		{"nothing", nil, op},
 	} {
-		if out, err := Spent(ctx, sourceOf(c.raw), c.op); !errors.Is(err, ErrBadTx) {
+		if out, err := OutputOf(c.raw, c.op); !errors.Is(err, ErrBadTx) {
 			t.Errorf("%s: got %+v, %v", c.why, out, err)
 		}
 	}
@@ -212,6 +205,12 @@ func FuzzWalk(f *testing.F) {
 			returns := false
 			for _, out := range tx.TxOut {
 				returns = returns || len(out.PkScript) > 0 && out.PkScript[0] == opReturn
+			}
+			for j, want := range tx.TxOut {
+				got, err := OutputOf(raw[spans[i].start:spans[i].end], wire.OutPoint{Hash: tx.TxHash(), Index: uint32(j)})
+				if err != nil || got.Value != want.Value || !bytes.Equal(got.PkScript, want.PkScript) {
+					t.Fatalf("output %d of transaction %d: %+v, want %+v, %v", j, i, got, want, err)
+				}
 			}
 			if s := spans[i]; s.txid != tx.TxHash() || s.size != tx.SerializeSizeStripped() || s.returns != returns ||
 				s.end-s.start != tx.SerializeSize() {

@@ -24,7 +24,7 @@ func (bitcoind) args(n *Node, p2p, rpc string) []string {
 	args := []string{
 		"-regtest", "-datadir=" + n.dir, "-server", "-listen=1", "-bind=" + p2p, "-rpcport=" + port,
 		"-rpcbind=127.0.0.1", "-rpcallowip=127.0.0.1", "-dnsseed=0", "-discover=0", "-listenonion=0",
-		"-fallbackfee=0.0001", "-printtoconsole=1", "-disablewallet=1",
+		"-printtoconsole=1", "-disablewallet=1",
 	}
 	if !n.o.NoIndex {
 		args = append(args, "-txindex=1")

@@ -43,6 +43,22 @@ func (ix *Index) connect(h bitcoin.Header, txs []*ops.Tx) (a applied, err error)
 	return a, nil
 }
 
+// connectBatch applies blocks that follow the tip, many in one transaction, but
+// each whole or not at all, in order. best is the height of the best header
+// known: blocks more than UndoBlocks below it are not made to be undone. It
+// returns what the blocks did that were applied, without their records; those
+// are the first ones if there is an error.
+func (ix *Index) connectBatch(blocks []*fetched, best int) (done []applied, err error) {
+	for _, b := range blocks {
+		a, err := ix.connect(b.header, b.txs)
+		if err != nil {
+			return done, err
+		}
+		done = append(done, a)
+	}
+	return done, nil
+}
+
 func (ix *Index) follows(h bitcoin.Header) error {
 	t := ix.getTip()
 	if h.Height != t.height+1 || h.PrevBlock != t.hash {

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
+
+	"satchel/chain/ops"
 )
 
 // An Operation is an accepted operation at its place in the chain.
@@ -27,6 +29,19 @@ func (ix *Index) Operations(height int) ([]Operation, error) {
 // History returns what happened to a name or a namespace, oldest first: at most
 // limit operations of height from or above. A limit of 0 stands for all.
 func (ix *Index) History(subject string, from, limit int) ([]Operation, error) {
+	return nil, errors.New("not there yet")
+}
+
+// OperationByTxid returns the accepted operation of a transaction;
+// os.ErrNotExist if none has that hash.
+func (ix *Index) OperationByTxid(txid chainhash.Hash) (o Operation, err error) {
+	return o, errors.New("not there yet")
+}
+
+// replayable returns the accepted operations of a block from FirstBlock to the
+// tip, as connect takes them: an index that is given these, block by block, has
+// the same table and the same hashes.
+func (ix *Index) replayable(height int) ([]*ops.Tx, error) {
 	return nil, errors.New("not there yet")
 }
 

@@ -2,7 +2,6 @@ package chain
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -47,11 +46,11 @@ func dump(t *testing.T, ix *Index) map[string]string {
 // same hashes.
 func TestUndoRestores(t *testing.T) {
 	for _, line := range readVectors(t, "SATCHEL_RUNS", "consensus_runs.jsonl.gz") {
-		var run recordedRun
-		if err := json.Unmarshal(line, &run); err != nil {
+		run, err := parseRun(line)
+		if err != nil {
 			t.Fatal(err)
 		}
-		p := runParams(&run)
+		p, _ := run.params()
 		ix, headers := openRun(t, p)
 		prev := headers[len(headers)-1].Hash
 		tables := []map[string]string{dump(t, ix)}
@@ -77,13 +76,6 @@ func TestUndoRestores(t *testing.T) {
 		}
 		ix.Close()
 	}
-}
-
-func runParams(run *recordedRun) *Params {
-	p := Blockstack(&chaincfg.RegressionNetParams)
-	p.FirstBlock = run.Blocks[0].Height
-	override(p, run.Env)
-	return p
 }
 
 // openRun returns an index in memory whose tip is the block before the first

@@ -173,7 +173,7 @@ func (ix *Index) Price(n Name) (sat int64, err error) {
 			return fmt.Errorf("namespace %q: %w", n.Namespace(), os.ErrNotExist)
 		}
 		if r.s.err == nil {
-			sat = satoshi(price(n, ns))
+			sat = satoshi(ix.p.price(n, ns, r.height))
 		}
 		return nil
 	})

@@ -21,32 +21,29 @@ func (r *rules) preorderName(t *ops.Tx, op ops.NamePreorder) func() string {
 	}
 }
 
-// register makes a preordered name the recipient's, or renews a registered one
-// that was not preordered anew.
+// register makes a preordered name the recipient's. A name that has an owner it
+// renews, whatever is preordered.
 func (r *rules) register(t *ops.Tx, op ops.Registration) func() string {
-	old := r.s.name(op.Name)
 	ns := r.s.namespace(Name(op.Name).Namespace())
 	addr := r.p.address(t.Recipient)
 	if ns == nil || ns.Ready == 0 || addr == "" {
 		return nil
 	}
-	if old != nil && old.Revoked && !r.expired(old, r.height-1) {
-		return nil
-	}
 	if !r.p.epoch(r.height).Multisig && ops.IsScriptHash(t.Recipient) {
 		return nil
 	}
-	p := r.outstanding('?', ops.HashName(op.Name, t.Sender, addr))
-	if p == nil {
+	old := r.s.name(op.Name)
+	if old != nil && !r.gone(old, r.height-1) {
 		return r.renew(t, old, ns)
 	}
+	p := r.outstanding('?', ops.HashName(op.Name, t.Sender, addr))
 	switch {
-	case r.full(t.Recipient),
-		r.isRegistered(old, r.height-1),
+	case p == nil,
+		r.full(t.Recipient),
 		old != nil && old.FirstRegistered == r.height, // taken in this block
 		string(p.Sender) != string(t.Sender),
 		p.Height < ns.Ready,
-		float64(p.Fee) < price(Name(op.Name), ns),
+		float64(p.Fee) < r.p.price(Name(op.Name), ns, p.Height),
 		r.collided[op.Name]:
 		return nil
 	}
@@ -66,18 +63,16 @@ func (r *rules) register(t *ops.Tx, op ops.Registration) func() string {
 	}
 }
 
-// renew: the owner pays today's price to himself as recipient.
+// renew: the owner pays today's price to himself as recipient, once in a block.
 func (r *rules) renew(t *ops.Tx, e *entry, ns *namespace) func() string {
-	if !r.isRegistered(e, r.height-1) || e.LastRenewed == r.height {
-		return nil
-	}
-	if string(t.Sender) != string(e.Owner) || string(t.Recipient) != string(e.Owner) {
-		return nil
-	}
-	if r.p.QuotaOnRenewal && r.full(t.Recipient) {
-		return nil
-	}
-	if !t.HasFee || float64(t.Fee) < price(Name(e.Name), ns) || r.collided[e.Name] {
+	switch {
+	case e.Revoked,
+		e.LastRenewed == r.height,
+		string(t.Sender) != string(e.Owner),
+		string(t.Recipient) != string(e.Owner),
+		r.p.QuotaOnRenewal && r.full(t.Recipient),
+		!t.HasFee,
+		float64(t.Fee) < r.p.price(Name(e.Name), ns, r.height):
 		return nil
 	}
 	return func() string {
@@ -106,7 +101,7 @@ func (r *rules) did(e *entry, op string, t *ops.Tx) {
 // usable says if a name that was registered before can be changed by its owner
 // now.
 func (r *rules) usable(e *entry, sender []byte) bool {
-	if !r.isRegistered(e, r.height-1) || string(e.Owner) != string(sender) {
+	if !r.isRegistered(e, r.height-1) || r.expired(e, r.height-1) || string(e.Owner) != string(sender) {
 		return false
 	}
 	ns := r.s.namespace(Name(e.Name).Namespace())

@@ -94,7 +94,7 @@ func (r *rules) importName(t *ops.Tx, op ops.Import) func() string {
 	e := &entry{
 		Name: op.Name, Value: t.Value[:], Owner: t.Recipient, OwnerKey: t.SenderKey, Address: addr,
 		BlockNumber: r.height, Preordered: r.height, FirstRegistered: r.height, LastRenewed: r.height,
-		Fee: pythonFloat(price(Name(op.Name), ns)), Importer: t.Sender, ImporterAddress: importer,
+		Fee: pythonFloat(r.p.price(Name(op.Name), ns, r.height)), Importer: t.Sender, ImporterAddress: importer,
 		PreorderHash: ops.HashName(op.Name, t.Sender, addr),
 	}
 	if old := r.s.name(op.Name); old != nil {

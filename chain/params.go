@@ -36,9 +36,11 @@ type Params struct {
 
 // An Epoch is a stretch of heights with rules of its own.
 type Epoch struct {
-	Last     int            // height
-	Multisig bool           // owners may be p2sh
-	Lifetime map[string]int // by namespace: lifetimes count so many times; 1 if it has none
+	Last     int                // height
+	Multisig bool               // owners may be p2sh
+	Lifetime map[string]int     // by namespace: lifetimes count so many times; 1 if it has none
+	Price    map[string]float64 // by namespace: names cost so many times as much; 1 if it has none
+	Grace    int                // blocks after its end in which a name can still be renewed, and nobody else has it
 }
 
 // satoshi per price unit, the least that a name costs.
@@ -109,6 +111,14 @@ func (p *Params) epoch(height int) *Epoch {
 		}
 	}
 	return &p.Epochs[len(p.Epochs)-1]
+}
+
+// price returns what a name costs at a height, in satoshi.
+func (p *Params) price(n Name, ns *namespace, height int) float64 {
+	if m, ok := p.epoch(height).Price[ns.ID]; ok {
+		return price(n, ns) * m
+	}
+	return price(n, ns)
 }
 
 // lifetime returns for how many blocks a name of a namespace lasts, seen at a

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// price returns what a name costs, in satoshi as the old registry computed it,
-// in double precision.
+// price returns what a name costs before its epoch's factor, in satoshi as the
+// old registry computed it, in double precision.
 func price(n Name, ns *namespace) float64 {
 	label := n.Label()
 	e := int64(ns.Buckets[min(len(label), len(ns.Buckets))-1])

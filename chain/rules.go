@@ -68,7 +68,9 @@ func (s *state) window(p *Params) (hashes [][16]byte) {
 const genesisBlocks = 4
 
 // findCollisions marks each name that two acceptable operations of the block
-// register, and each namespace that two reveal: nobody gets it.
+// register, and each namespace that two reveal: nobody gets it. Nothing is
+// committed yet, so an operation that needs an earlier one of the block does not
+// count here; but registrations fill up their recipient's quota as they will.
 func (r *rules) findCollisions(txs []*ops.Tx) {
 	seen := make(map[string]int)
 	for _, t := range txs {
@@ -78,6 +80,7 @@ func (r *rules) findCollisions(txs []*ops.Tx) {
 				continue // a renewal, which does not collide, or nothing
 			}
 			seen[op.Name]++
+			r.registered[string(t.Recipient)]++
 		case ops.NamespaceReveal:
 			if r.accept(t) != nil {
 				seen[op.ID]++
@@ -87,6 +90,7 @@ func (r *rules) findCollisions(txs []*ops.Tx) {
 	for n, count := range seen {
 		r.collided[n] = count > 1
 	}
+	clear(r.registered)
 }
 
 // accept returns what commits an operation and serialises it, nil if the
@@ -120,7 +124,15 @@ func (r *rules) accept(t *ops.Tx) (commit func() string) {
 
 // expired says if a name has expired at a height. One that is not there yet
 // counts as expired.
-func (r *rules) expired(e *entry, height int) bool {
+func (r *rules) expired(e *entry, height int) bool { return r.over(e, height, 0) }
+
+// gone says if a name has expired and nobody can renew it any more.
+func (r *rules) gone(e *entry, height int) bool {
+	return r.over(e, height, r.p.epoch(height).Grace)
+}
+
+// over says if a name's time and some more blocks have passed at a height.
+func (r *rules) over(e *entry, height, more int) bool {
 	ns := r.s.namespace(Name(e.Name).Namespace())
 	if ns == nil || e.FirstRegistered > height {
 		return true
@@ -128,13 +140,13 @@ func (r *rules) expired(e *entry, height int) bool {
 	if ns.Ready == 0 {
 		return !r.revealed(ns, height)
 	}
-	life := r.p.lifetime(ns, height)
+	life := r.p.lifetime(ns, height) + more
 	return ns.Ready+life <= height && e.LastRenewed+life < height
 }
 
-// isRegistered says if a name is there at a height, not expired, not revoked.
+// isRegistered says if a name is somebody's at a height: not gone, not revoked.
 func (r *rules) isRegistered(e *entry, height int) bool {
-	return e != nil && !e.Revoked && !r.expired(e, height)
+	return e != nil && !e.Revoked && !r.gone(e, height)
 }
 
 // revealed says if a namespace is revealed at a height and neither ready nor
@@ -180,7 +192,7 @@ func (r *rules) outstanding(kind byte, hash [20]byte) *preorder {
 		return p
 	}
 	if kind == '?' {
-		if e := r.s.name(made); e != nil && e.PreorderHash == hash && !r.expired(e, r.height-1) {
+		if e := r.s.name(made); e != nil && e.PreorderHash == hash && !r.gone(e, r.height-1) {
 			return nil
 		}
 		return p

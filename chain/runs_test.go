@@ -1,134 +1,201 @@
 package chain
 
 import (
-	"bufio"
-	"bytes"
-	"compress/gzip"
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
-	"math"
 	"os"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
-	"github.com/btcsuite/btcd/txscript/v2"
-	"github.com/btcsuite/btcd/wire/v2"
 
 	"satchel/chain/bitcoin"
 	"satchel/chain/ops"
 )
 
-// recordedRun is one scenario as the old registry's test logs tell it.
+// recordedRun is one scenario as the old registry's test logs tell it, or one of
+// our own. Logs are not all alike: what a line leaves out or has as null is
+// zero.
 type recordedRun struct {
-	Scenario, Version string
-	Env               map[string]string
-	Replays           *bool `json:"replays_under_0_14_2_rules"`
-	Blocks            []recordedBlock
+	Scenario string          `json:"scenario"`
+	Version  any             `json:"version"`
+	Rules    string          `json:"rules,omitempty"` // ours; "blockstack" if empty
+	Env      map[string]any  `json:"env"`
+	Replays  *bool           `json:"replays_under_0_14_2_rules"`
+	Blocks   []recordedBlock `json:"blocks"`
 }
 
 type recordedBlock struct {
-	Height        int
-	Txs           []recordedTx
-	SerializedOps []string `json:"serialized_ops"`
-	OpsHash       string   `json:"ops_hash"`
-	ConsensusHash string   `json:"consensus_hash"`
+	Height        int          `json:"height"`
+	OpsHash       string       `json:"ops_hash"`
+	Prev          []string     `json:"prev_consensus_hashes"` // of the heights 1, 3, 7, … lower
+	ConsensusHash string       `json:"consensus_hash"`
+	Txs           []recordedTx `json:"txs"`
+	SerializedOps []string     `json:"serialized_ops"` // each character stands for a byte
 }
 
 type recordedTx struct {
-	Index    int `json:"vtxindex"`
-	Opcode   string
+	Index    *int   `json:"vtxindex"`
+	Opcode   string `json:"opcode"` // a word or the byte
+	Payload  string `json:"payload"`
+	Accepted *bool  `json:"accepted"`    // null for an announcement
+	As       string `json:"accepted_as"` // what state made of it
+	Txid     string `json:"txid"`
 	RawTx    string `json:"raw_tx"`
-	Txid     string
-	Accepted *bool
-	As       string `json:"accepted_as"`
 }
 
 // TestRecordedRuns replays runs of the old registry from their raw
 // transactions: every serialised operation, decision and hash must be the same.
 func TestRecordedRuns(t *testing.T) {
-	runs := readVectors(t, "SATCHEL_RUNS", "consensus_runs.jsonl.gz")
+	replayAll(t, "runs", readVectors(t, "SATCHEL_RUNS", "consensus_runs.jsonl.gz"))
+}
+
+// TestOwnRuns replays runs of our own making, of both rule sets: tables of
+// drives in use must not change. With -make it makes them anew.
+func TestOwnRuns(t *testing.T) {
+	if *makeRuns {
+		writeOwnRuns(t)
+	}
+	if _, err := os.Stat(ownRuns); err != nil {
+		t.Skip(err)
+	}
+	lines := readLines(t, ownRuns)
+	if len(lines) < 30 {
+		t.Errorf("only %d runs", len(lines))
+	}
+	replayAll(t, "own runs", lines)
+}
+
+// replayAll ends with a count, whatever happens.
+func replayAll(t *testing.T, what string, lines [][]byte) {
 	passed, failed := 0, 0
-	for i, line := range runs {
-		var run recordedRun
-		if err := json.Unmarshal(line, &run); err != nil {
-			t.Fatalf("line %d: %v", i+2, err)
+	defer func() { fmt.Printf("%s: %d passed, %d failed\n", what, passed, failed) }()
+	for i, line := range lines {
+		run, err := parseRun(line)
+		if err != nil {
+			failed++
+			t.Errorf("run %d: %v", i+1, err)
+			continue
 		}
 		if run.Replays != nil && !*run.Replays {
+			t.Logf("%s (%v): skipped, it followed other rules", run.Scenario, run.Version)
 			continue
 		}
-		diffs := replay(t, &run)
-		if len(diffs) == 0 {
-			passed++
-			continue
-		}
-		failed++
+		diffs := replay(t, run)
 		for _, d := range diffs {
-			t.Errorf("%s (%s): %s", run.Scenario, run.Version, d)
+			t.Errorf("%s (%v): %s", run.Scenario, run.Version, d)
+		}
+		if len(diffs) > 0 {
+			failed++
+		} else {
+			passed++
 		}
 	}
-	t.Logf("runs: %d passed, %d failed", passed, failed)
+	if passed+failed == 0 {
+		t.Error("no runs")
+	}
 }
 
-// readVectors returns the lines behind the first one of a gzipped file: the one
-// that the environment names, else one of the shared vectors.
-func readVectors(t *testing.T, env, name string) [][]byte {
-	t.Helper()
-	path := os.Getenv(env)
-	if path == "" {
-		path = vectors(t, name)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var r io.Reader = f
-	if strings.HasSuffix(path, ".gz") {
-		z, err := gzip.NewReader(f)
+// TestRecordedHashes recomputes the hashes of every recorded block from what it
+// says was hashed, for runs under older rules too.
+func TestRecordedHashes(t *testing.T) {
+	blocks := 0
+	for i, line := range readVectors(t, "SATCHEL_RUNS", "consensus_runs.jsonl.gz") {
+		run, err := parseRun(line)
 		if err != nil {
-			t.Fatal(err)
+			t.Errorf("run %d: %v", i+1, err)
+			continue
 		}
-		r = z
+		for _, b := range run.Blocks {
+			if b.ConsensusHash == "" {
+				continue // the log leaves this block out
+			}
+			blocks++
+			hash := opsHash(latin1s(b.SerializedOps))
+			var earlier [][16]byte
+			for _, p := range b.Prev {
+				raw, _ := hex.DecodeString(p)
+				earlier = append(earlier, [16]byte(append(raw, make([]byte, 16)...)))
+			}
+			c := consensusHash(hash, earlier)
+			if hex.EncodeToString(hash[:]) != b.OpsHash || hex.EncodeToString(c[:]) != b.ConsensusHash {
+				t.Errorf("%s (%v): block %d: ops hash %x, want %s; consensus hash %x, want %s",
+					run.Scenario, run.Version, b.Height, hash, b.OpsHash, c, b.ConsensusHash)
+			}
+		}
 	}
-	var lines [][]byte
-	sc := bufio.NewScanner(r)
-	sc.Buffer(nil, 64<<20)
-	for sc.Scan() {
-		lines = append(lines, bytes.Clone(sc.Bytes()))
-	}
-	if err := sc.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return lines[1:]
+	t.Logf("hashes of %d blocks", blocks)
 }
 
-// vectors returns the path of a shared test input, or skips the test.
-func vectors(t *testing.T, name string) string {
-	t.Helper()
-	for _, dir := range []string{"../../shared/vectors/", "../../../shared/vectors/"} {
-		if _, err := os.Stat(dir + name); err == nil {
-			return dir + name
+// parseRun reads a run and puts it in order: heights from the first one without
+// gaps, since a block that the log leaves out had no operation, each transaction
+// once, by index.
+func parseRun(line []byte) (*recordedRun, error) {
+	run := new(recordedRun)
+	if err := json.Unmarshal(line, run); err != nil {
+		return nil, err
+	}
+	if len(run.Blocks) == 0 {
+		return nil, fmt.Errorf("%s (%v): no blocks", run.Scenario, run.Version)
+	}
+	slices.SortStableFunc(run.Blocks, func(a, b recordedBlock) int { return cmp.Compare(a.Height, b.Height) })
+	h := run.Blocks[0].Height
+	if len(run.Blocks[0].Prev) > 0 {
+		h = min(h, firstRecorded) // the log starts later than the registry
+	}
+	var blocks []recordedBlock
+	for _, b := range run.Blocks {
+		if b.Height < h || b.Height-h > 100000 {
+			return nil, fmt.Errorf("%s (%v): block %d where %d belongs", run.Scenario, run.Version, b.Height, h)
+		}
+		for ; h < b.Height; h++ {
+			blocks = append(blocks, recordedBlock{Height: h})
+		}
+		b.Txs = inOrder(b.Txs)
+		blocks = append(blocks, b)
+		h++
+	}
+	run.Blocks = blocks
+	return run, nil
+}
+
+// firstRecorded is the first block of the old test suite.
+const firstRecorded = 256
+
+func inOrder(txs []recordedTx) (once []recordedTx) {
+	seen := make(map[string]bool)
+	for _, tx := range txs {
+		if id := tx.Txid + tx.RawTx; !seen[id] {
+			seen[id] = true
+			once = append(once, tx)
 		}
 	}
-	t.Skipf("../shared/vectors/%s is not there", name)
-	return ""
+	slices.SortStableFunc(once, func(a, b recordedTx) int {
+		if a.Index == nil || b.Index == nil {
+			return 0
+		}
+		return cmp.Compare(*a.Index, *b.Index)
+	})
+	return once
+}
+
+// params returns the rules of a run and the variables of its environment that
+// make no difference.
+func (run *recordedRun) params() (p *Params, ignored []string) {
+	p = Blockstack(&chaincfg.RegressionNetParams)
+	if run.Rules == "satchel" {
+		p = Satchel(&chaincfg.RegressionNetParams, 0)
+	}
+	p.FirstBlock = run.Blocks[0].Height
+	return p, override(p, run.Env)
 }
 
 func replay(t *testing.T, run *recordedRun) (diffs []string) {
-	p := Blockstack(&chaincfg.RegressionNetParams)
-	if len(run.Blocks) == 0 {
-		return []string{"no blocks"}
-	}
-	p.FirstBlock = run.Blocks[0].Height
-	if err := override(p, run.Env); err != nil {
-		return []string{err.Error()}
-	}
+	p, ignored := run.params()
 	ix, below := openRun(t, p)
 	defer ix.Close()
 	prev := below[len(below)-1].Hash
@@ -136,9 +203,13 @@ func replay(t *testing.T, run *recordedRun) (diffs []string) {
 		for _, d := range replayBlock(ix, b, madeUpHeader(b.Height, &prev)) {
 			diffs = append(diffs, fmt.Sprintf("block %d: %s", b.Height, d))
 		}
-		if len(diffs) > 0 {
-			return diffs // what follows differs because of this
+		if len(diffs) == 0 {
+			continue
 		}
+		if len(ignored) > 0 {
+			diffs = append(diffs, "nothing was made of "+strings.Join(ignored, ", "))
+		}
+		return diffs // what follows differs because of this
 	}
 	return nil
 }
@@ -151,40 +222,28 @@ func madeUpHeader(height int, prev *chainhash.Hash) bitcoin.Header {
 	return h
 }
 
+// replayBlock applies a block and tells in what it turned out otherwise than
+// recorded.
 func replayBlock(ix *Index, b recordedBlock, h bitcoin.Header) (diffs []string) {
-	var txs []*ops.Tx
-	var recorded []recordedTx
-	for _, r := range b.Txs {
-		t, err := parseRecorded(ix.p, r)
-		if err != nil {
-			diffs = append(diffs, err.Error())
-		}
-		if t == nil {
-			if r.Accepted != nil && *r.Accepted {
-				diffs = append(diffs, fmt.Sprintf("%s %s is no operation to us", r.Opcode, r.Txid))
-			}
-			continue
-		}
-		txs, recorded = append(txs, t), append(recorded, r)
-	}
+	txs, recorded, diffs := readBlock(ix.p, &b)
 	a, err := ix.connect(h, txs)
 	if err != nil {
 		return append(diffs, err.Error())
 	}
-	var accepted []string
 	for i, rec := range a.records {
-		if rec != "" {
-			accepted = append(accepted, rec)
-		}
-		if want := recorded[i].Accepted; want != nil && *want != (rec != "") {
-			diffs = append(diffs, fmt.Sprintf("%s %s: accepted %v, want %v", recorded[i].Opcode, recorded[i].Txid, rec != "", *want))
+		if d := recorded[i].differs(txs[i].Op, rec); d != "" {
+			diffs = append(diffs, fmt.Sprintf("%s %s: %s", recorded[i].Opcode, recorded[i].Txid, d))
 		}
 	}
-	for i := range max(len(accepted), len(b.SerializedOps)) {
-		got, want := at(accepted, i), latin1(at(b.SerializedOps, i))
-		if got != want {
-			diffs = append(diffs, fmt.Sprintf("operation %d:\n got %s\nwant %s", i, got, want))
-		}
+	if b.ConsensusHash == "" && b.OpsHash == "" {
+		return diffs // the log leaves this block out
+	}
+	got, want := nonEmpty(a.records), latin1s(b.SerializedOps)
+	for _, rec := range without(got, want) {
+		diffs = append(diffs, "operation that was not recorded: "+rec)
+	}
+	for _, rec := range without(want, got) {
+		diffs = append(diffs, "recorded operation is missing: "+rec)
 	}
 	if got := hex.EncodeToString(a.opsHash[:]); got != b.OpsHash {
 		diffs = append(diffs, fmt.Sprintf("ops hash %s, want %s", got, b.OpsHash))
@@ -195,87 +254,91 @@ func replayBlock(ix *Index, b recordedBlock, h bitcoin.Header) (diffs []string) 
 	return diffs
 }
 
-func at(s []string, i int) string {
-	if i < len(s) {
-		return s[i]
+func nonEmpty(records []string) []string {
+	return slices.DeleteFunc(slices.Clone(records), func(r string) bool { return r == "" })
+}
+
+// without returns what a has and b has not; the order does not matter, nor does
+// it to the hash.
+func without(a, b []string) (rest []string) {
+	count := make(map[string]int)
+	for _, s := range b {
+		count[s]++
 	}
-	return ""
+	for _, s := range a {
+		if count[s]--; count[s] < 0 {
+			rest = append(rest, s)
+		}
+	}
+	return rest
+}
+
+// opcodes has the words of the logs by the byte that an operation's record
+// begins with.
+var opcodes = map[string]string{
+	"?": "NAME_PREORDER", ":": "NAME_REGISTRATION", "::": "NAME_RENEWAL", "+": "NAME_UPDATE", ">": "NAME_TRANSFER",
+	"~": "NAME_REVOKE", ";": "NAME_IMPORT", "*": "NAMESPACE_PREORDER", "&": "NAMESPACE_REVEAL", "!": "NAMESPACE_READY", "#": "ANNOUNCE",
+}
+
+// word is what a log calls an accepted operation, "" a rejected one.
+func word(rec string) string {
+	if rec == "" {
+		return ""
+	}
+	if strings.HasPrefix(rec, ":") && strings.Contains(rec, ",2:::,") {
+		return opcodes["::"]
+	}
+	return opcodes[rec[:1]]
+}
+
+// fill completes a transaction of our own with what the rules made of it.
+func (r *recordedTx) fill(op ops.Operation, rec string) {
+	r.Opcode = opcodes[string(op.Code())]
+	push, _ := ops.Encode([2]byte{}, op)
+	r.Payload = hex.EncodeToString(push[3:])
+	if r.Opcode == "ANNOUNCE" {
+		return
+	}
+	accepted := rec != ""
+	r.Accepted, r.As = &accepted, word(rec)
+}
+
+// differs says what was decided otherwise than recorded, "" for nothing. What
+// became of announcements the logs do not tell.
+func (r *recordedTx) differs(op ops.Operation, rec string) string {
+	if r.Accepted == nil || op.Code() == '#' {
+		return ""
+	}
+	if accepted := rec != ""; accepted != *r.Accepted {
+		return fmt.Sprintf("accepted %v, want %v", accepted, *r.Accepted)
+	}
+	as := r.As
+	if w, ok := opcodes[as]; ok {
+		as = w
+	}
+	got := word(rec)
+	if as == "" || as == got || as == "NAME_REGISTRATION" && got == "NAME_RENEWAL" { // one byte on the wire
+		return ""
+	}
+	return fmt.Sprintf("accepted as %s, want %s", got, as)
+}
+
+func latin1s(texts []string) []string {
+	out := make([]string, len(texts))
+	for i, s := range texts {
+		out[i] = latin1(s)
+	}
+	return out
 }
 
 // latin1 turns text whose characters stand for bytes into these bytes.
 func latin1(s string) string {
 	b := make([]byte, 0, len(s))
 	for _, r := range s {
+		if r > 255 {
+			return s // it says the bytes themselves
+		}
 		b = append(b, byte(r))
 	}
 	return string(b)
-}
-
-// parseRecorded reads a recorded transaction. Previous transactions were not
-// kept, so the sender is taken from the signature script, as the old registry
-// could be read. ANYBODY CAN FORGE THAT: nothing but this test may do it.
-func parseRecorded(p *Params, r recordedTx) (*ops.Tx, error) {
-	raw, err := hex.DecodeString(r.RawTx)
-	if err != nil {
-		return nil, err
-	}
-	var tx wire.MsgTx
-	if err := tx.Deserialize(bytes.NewReader(raw)); err != nil {
-		return nil, fmt.Errorf("%s: %w", r.Txid, err)
-	}
-	if tx.TxHash().String() != r.Txid {
-		return nil, fmt.Errorf("%s: hash is %v", r.Txid, tx.TxHash())
-	}
-	t, ok := ops.Read(p.Magic, &tx)
-	if !ok {
-		return nil, nil
-	}
-	t.Index = r.Index
-	t.SetSender(claimedSender(tx.TxIn[0].SignatureScript))
-	return t, nil
-}
-
-func claimedSender(sig []byte) []byte {
-	var pushes [][]byte
-	for tok := txscript.MakeScriptTokenizer(0, sig); tok.Next(); {
-		pushes = append(pushes, tok.Data())
-	}
-	if len(pushes) == 0 {
-		return nil
-	}
-	hash := address.Hash160(pushes[len(pushes)-1])
-	b := txscript.NewScriptBuilder()
-	if len(pushes) == 2 {
-		b.AddOp(txscript.OP_DUP).AddOp(txscript.OP_HASH160).AddData(hash).AddOp(txscript.OP_EQUALVERIFY).AddOp(txscript.OP_CHECKSIG)
-	} else {
-		b.AddOp(txscript.OP_HASH160).AddData(hash).AddOp(txscript.OP_EQUAL)
-	}
-	script, _ := b.Script()
-	return script
-}
-
-// override sets what a scenario's environment changed.
-func override(p *Params, env map[string]string) error {
-	end := []int{math.MaxInt, math.MaxInt} // of the epochs, unless the run says otherwise
-	for k, v := range env {
-		n, err := strconv.ParseFloat(v, 64)
-		if err != nil {
-			return fmt.Errorf("%s=%s: %w", k, v, err)
-		}
-		switch {
-		case k == "EPOCH_1_END_BLOCK":
-			end[0] = int(n)
-		case k == "EPOCH_2_END_BLOCK":
-			end[1] = int(n)
-		case k == "NAMESPACE_REVEAL_EXPIRE":
-			p.RevealExpiry = int(n)
-		case strings.HasPrefix(k, "EPOCH_2_NAMESPACE_LIFETIME_MULTIPLIER_"):
-			p.Epochs[1].Lifetime[strings.TrimPrefix(k, "EPOCH_2_NAMESPACE_LIFETIME_MULTIPLIER_")] = int(n)
-		case strings.HasPrefix(k, "EPOCH_") && strings.Contains(k, "PRICE_MULTIPLIER") && n == 1:
-		default:
-			return fmt.Errorf("%s=%s: unknown", k, v)
-		}
-	}
-	p.Epochs[0].Last, p.Epochs[1].Last = end[0], end[1]
-	return nil
 }

@@ -20,7 +20,7 @@ var real = map[string]*namespace{
 }
 
 func TestPrices(t *testing.T) {
-	raw, err := os.ReadFile(vectors(t, "prices.json"))
+	raw, err := os.ReadFile(vectors(t, "SATCHEL_PRICES", "prices.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestPythonFloat(t *testing.T) {
 }
 
 func TestImportKeychain(t *testing.T) {
-	raw, err := os.ReadFile(vectors(t, "import_keychain.json"))
+	raw, err := os.ReadFile(vectors(t, "SATCHEL_KEYCHAIN", "import_keychain.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

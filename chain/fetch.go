@@ -39,6 +39,9 @@ type window struct {
 	room   *semaphore.Weighted // bytes
 	order  chan *ahead
 	busy   sync.WaitGroup
+
+	head  *ahead // taken from order and not given out
+	taken int64  // of room, by the blocks that were given out last
 }
 
 // ahead is a block on its way.
@@ -83,15 +86,51 @@ func (w *window) fetch(height int, a *ahead) {
 	a.weight = kept
 }
 
-// next waits for the next block in order; nil after the last.
-func (w *window) next() (*fetched, error) {
-	a, ok := <-w.order
-	if !ok {
+// take waits for the next block in order and returns it with those after it
+// that are there already; none after the last one. Blocks that come with an error
+// are those before the one that failed. They count as taken care of when take is
+// called again.
+func (w *window) take() (blocks []*fetched, err error) {
+	w.room.Release(w.taken)
+	w.taken = 0
+	for w.await(len(blocks) == 0) {
+		a := w.head
+		w.head, w.taken = nil, w.taken+a.weight
+		if a.err != nil {
+			return blocks, a.err
+		}
+		blocks = append(blocks, a.block)
+	}
+	if len(blocks) == 0 {
 		return nil, w.ctx.Err()
 	}
-	<-a.done
-	w.room.Release(a.weight)
-	return a.block, a.err
+	return blocks, nil
+}
+
+// await makes the next block the head; false if there is none, or, unless it
+// may wait, if it is still on its way.
+func (w *window) await(wait bool) bool {
+	if w.head == nil && wait {
+		w.head = <-w.order // nil after the last one
+	} else if w.head == nil {
+		select {
+		case w.head = <-w.order:
+		default:
+		}
+	}
+	if w.head == nil {
+		return false
+	}
+	if wait {
+		<-w.head.done
+		return true
+	}
+	select {
+	case <-w.head.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // stop cancels what is on its way and waits for it to end.

@@ -29,11 +29,11 @@ func (f *Follower) catchUp(ctx context.Context, m *move) error {
 	w := f.window(ctx, height+1, f.target())
 	defer w.stop()
 	for {
-		b, err := w.next()
-		if err != nil || b == nil {
-			return err
+		blocks, err := w.take()
+		if e := f.apply(blocks, m); e != nil {
+			return e
 		}
-		if err := f.apply(b, m); err != nil {
+		if err != nil || len(blocks) == 0 {
 			return err
 		}
 		if m.blocks >= tellBlocks {
@@ -61,9 +61,10 @@ func (f *Follower) skip(m *move) error {
 	}
 }
 
-func (f *Follower) apply(b *fetched, m *move) error {
-	a, err := f.index.connect(b.header, b.txs)
-	if err == nil {
+// apply applies blocks that follow the index's tip.
+func (f *Follower) apply(blocks []*fetched, m *move) error {
+	done, err := f.index.connectBatch(blocks, f.headers.Best().Height)
+	for _, a := range done {
 		m.add(a.names)
 	}
 	return err
@@ -91,15 +92,10 @@ func (f *Follower) leaveFork(ctx context.Context, m *move) error {
 	if err := f.undo(height, fork, m); err != nil {
 		return err
 	}
-	for _, b := range ahead {
-		if at, _ := f.index.Tip(); at+1 != b.header.Height {
-			return nil // there are blocks to skip, or the index begins anew
-		}
-		if err := f.apply(b, m); err != nil {
-			return err
-		}
+	if at, _ := f.index.Tip(); len(ahead) == 0 || at+1 != ahead[0].header.Height {
+		return nil // there are blocks to skip, or the index begins anew
 	}
-	return nil
+	return f.apply(ahead, m)
 }
 
 // fork returns the height of the last block of the index that is on the best
@@ -140,11 +136,11 @@ func (f *Follower) fetchAll(ctx context.Context, from, to int) (blocks []*fetche
 	w := f.window(ctx, from, to)
 	defer w.stop()
 	for {
-		b, err := w.next()
-		if err != nil || b == nil {
+		more, err := w.take()
+		if err != nil || len(more) == 0 {
 			return blocks, err
 		}
-		blocks = append(blocks, b)
+		blocks = append(blocks, more...)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -388,9 +389,9 @@ func TestHeavierHeadersWithoutBlocks(t *testing.T) {
 	src.Register("alice.id", chaintest.NewKey("alice"), [20]byte{1})
 	sync(t, f)
 	src.Reorg(3)
-	n := 0
-	src.block = func(raw []byte) []byte { // the last one is missing
-		if n++; n > 3 {
+	var asked atomic.Int64
+	src.block = func(raw []byte) []byte { // one is missing
+		if asked.Add(1) > 3 {
 			return nil
 		}
 		return raw

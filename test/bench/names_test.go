@@ -43,7 +43,8 @@ func BenchmarkMillionNames(b *testing.B) {
 	for b.Loop() {
 		f := measureNames(b, filepath.Join(dir, "chain"), shape)
 		b.Log(f)
-		b.ReportMetric(f.ratio(), "ratio")
+		b.ReportMetric(f.ratio(0), "ratio")
+		b.ReportMetric(f.ratio(1), "ratio-at-once")
 		b.ReportMetric(float64(f.lookups[0].Nanoseconds())/1e3, "µs/lookup-p50")
 		b.ReportMetric(float64(f.lookups[1].Nanoseconds())/1e3, "µs/lookup-p99")
 		b.ReportMetric(float64(f.memory)/1e6, "MB-anonymous")
@@ -56,7 +57,7 @@ func BenchmarkMillionNames(b *testing.B) {
 // taken.
 func TestNamesFigures(t *testing.T) {
 	shape := chaintest.Shape{Names: 1000, Blocks: 60, Bulk: 20_000, Tips: 4, TipOps: 300}
-	if f := measureNames(t, t.TempDir(), shape); f.ratio() <= 0 || f.memory <= 0 || f.tip <= 0 || f.lookups[0] <= 0 {
+	if f := measureNames(t, t.TempDir(), shape); f.ratio(0) <= 0 || f.memory <= 0 || f.tip <= 0 || f.lookups[0] <= 0 {
 		t.Errorf("got %+v", f)
 	} else {
 		t.Log(f)
@@ -67,32 +68,38 @@ func TestNamesFigures(t *testing.T) {
 type figures struct {
 	shape    chaintest.Shape
 	bytes    int64
-	thrown   time.Duration // to fetch and verify all blocks and throw them away
-	followed time.Duration // to follow them
-	ratios   []float64     // of both, in each stretch of the chain
-	memory   int64         // the most anonymous memory while following
+	thrown   [2]time.Duration // to fetch and verify all blocks and throw them away: one by one, several at once
+	followed time.Duration    // to follow them
+	ratios   [2][]float64     // of both, in each stretch of the chain
+	memory   int64            // the most anonymous memory while following
 	lookups  [2]time.Duration
 	tip      time.Duration
 	disk     int64 // that the index takes
 }
 
-func (f figures) ratio() float64 { return f.thrown.Seconds() / f.followed.Seconds() }
+// ratio compares following with one way to throw away.
+func (f figures) ratio(way int) float64 { return f.thrown[way].Seconds() / f.followed.Seconds() }
 
 func (f figures) String() string {
-	n := float64(f.shape.Blocks)
+	rate := func(d time.Duration) float64 { return float64(f.shape.Blocks) / d.Seconds() }
 	return fmt.Sprintf(`%d names in %d blocks of %.0f kB
-fetched, verified and thrown away  %6.0f blocks a second (%v)
+fetched, verified and thrown away  %6.0f blocks a second, one after the other
+                                   %6.0f blocks a second, %d at once
 followed                           %6.0f blocks a second (%v)
-ratio                              %6.2f (median of stretches %.2f)
+ratio                              %6.2f of the first (median of stretches %.2f)
+                                   %6.2f of the second (median of stretches %.2f)
 look-up                            p50 %v, p99 %v
 anonymous memory                   %.0f MB at most
 tip block of %d operations       %v
 index on disk                      %.0f MB`,
-		f.shape.Names, f.shape.Blocks, float64(f.bytes)/n/1e3,
-		n/f.thrown.Seconds(), f.thrown.Round(time.Millisecond), n/f.followed.Seconds(), f.followed.Round(time.Millisecond),
-		f.ratio(), median(f.ratios), f.lookups[0], f.lookups[1], float64(f.memory)/1e6,
+		f.shape.Names, f.shape.Blocks, float64(f.bytes)/float64(f.shape.Blocks)/1e3,
+		rate(f.thrown[0]), rate(f.thrown[1]), atOnce, rate(f.followed), f.followed.Round(time.Millisecond),
+		f.ratio(0), median(f.ratios[0]), f.ratio(1), median(f.ratios[1]), f.lookups[0], f.lookups[1], float64(f.memory)/1e6,
 		f.shape.TipOps, f.tip.Round(10*time.Microsecond), float64(f.disk)/1e6)
 }
+
+// atOnce is how many questions a follower asks its source at a time.
+const atOnce = 8
 
 // measureNames makes the chain, then takes all figures in one process: the
 // source's part of its memory is small, and what making the chain took is given
@@ -125,34 +132,41 @@ func measureNames(t testing.TB, dir string, shape chaintest.Shape) figures {
 }
 
 // follow goes through the chain in ten stretches. Of each it first fetches and
-// verifies the blocks and throws them away, then follows it, so that both are
-// measured at the same times.
+// verifies the blocks and throws them away, one after the other and again several
+// at once, as a follower does; then it follows them. So all three are measured at
+// the same times.
 func (f *figures) follow(t testing.TB, s *chaintest.Synthetic, follower *chain.Follower) {
 	const stretches = 10
 	for i := range stretches {
 		from, to := f.shape.Blocks*i/stretches+1, f.shape.Blocks*(i+1)/stretches
-		start := time.Now()
-		f.bytes += throwAway(t, s, from, to)
-		thrown := time.Since(start)
-		s.Show(to)
+		var thrown [2]time.Duration
+		for way, n := range []int{1, atOnce} {
+			start := time.Now()
+			f.bytes += throwAway(t, s, from, to, n) / 2
+			thrown[way] = time.Since(start)
+		}
 		debug.FreeOSMemory()
 		most := watchMemory()
-		start = time.Now()
+		s.Show(to)
+		start := time.Now()
 		if err := follower.Sync(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		followed := time.Since(start)
 		f.memory = max(f.memory, most())
-		f.thrown, f.followed = f.thrown+thrown, f.followed+followed
-		f.ratios = append(f.ratios, thrown.Seconds()/followed.Seconds())
+		f.followed += followed
+		for way := range thrown {
+			f.thrown[way] += thrown[way]
+			f.ratios[way] = append(f.ratios[way], thrown[way].Seconds()/followed.Seconds())
+		}
 	}
 }
 
-// throwAway fetches and verifies blocks as a follower does, as many at a time,
-// and does nothing with them. It returns how many bytes they had.
-func throwAway(t testing.TB, s *chaintest.Synthetic, from, to int) (bytes int64) {
+// throwAway fetches and verifies blocks, n at a time, and does nothing with
+// them. It returns how many bytes they had.
+func throwAway(t testing.TB, s *chaintest.Synthetic, from, to, n int) (bytes int64) {
 	var g errgroup.Group
-	g.SetLimit(8)
+	g.SetLimit(n)
 	var sum atomic.Int64
 	for h := from; h <= to; h++ {
 		g.Go(func() error {

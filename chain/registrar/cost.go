@@ -66,6 +66,7 @@ func (r *Registrar) Quote(ctx context.Context, g Goal) (Quote, error) {
 func (r *Registrar) quote(ctx context.Context, g *Goal, plan []*operation) (Quote, error) {
 	q := Quote{Address: r.address(g.Owner), Steps: []Cost{}}
 	q.Rate, _ = r.rate(ctx)
+	coins := 1 // that are left for a step if there is just enough
 	for _, o := range plan {
 		script, err := ops.Script(r.Index.Params().Magic, o.wire([16]byte{}))
 		if err != nil {
@@ -73,10 +74,12 @@ func (r *Registrar) quote(ctx context.Context, g *Goal, plan []*operation) (Quot
 		}
 		d := draft{script: g.Owner, outs: append([]*wire.TxOut{wire.NewTxOut(0, script)}, o.outs...), change: o.change, rate: q.Rate}
 		c := Cost{Op: o.what, Burnt: o.burnt, Fee: d.feeFor(1), Size: d.size(1)}
-		pays := c.Fee + Dust // the change
+		pays := d.feeFor(coins) + Dust // the change
 		for _, out := range o.outs {
 			pays += out.Value
-			if !bytes.Equal(out.PkScript, g.Owner) {
+			if bytes.Equal(out.PkScript, g.Owner) {
+				coins++
+			} else {
 				c.Given += out.Value
 			}
 		}

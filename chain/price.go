@@ -51,12 +51,16 @@ func satoshi(price float64) int64 {
 	return int64(math.Ceil(price))
 }
 
-// pythonFloat writes f as Python 2 does, since the text is hashed: 12 digits,
-// and ".0" if it looks like an integer.
+// pythonFloat writes a fee as Python 2 does, since the text is hashed: 12
+// digits, ".0" if it looks like an integer, an exponent from 1e+11 on.
 func pythonFloat(f float64) string {
 	s := strconv.FormatFloat(f, 'g', 12, 64)
-	if !strings.ContainsAny(s, ".e") {
-		s += ".0"
+	switch {
+	case strings.ContainsAny(s, ".e"):
+		return s
+	case len(s) < 12:
+		return s + ".0"
 	}
-	return s
+	digits, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'e', 11, 64), "e")
+	return strings.TrimRight(strings.TrimRight(digits, "0"), ".") + "e" + exponent
 }

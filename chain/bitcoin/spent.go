@@ -1,8 +1,6 @@
 package bitcoin
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -55,8 +53,5 @@ func output(raw []byte, index uint32) *wire.TxOut {
 		r.skip(8)
 		r.skip(r.count(1))
 	}
-	value := binary.LittleEndian.Uint64(raw[r.off:])
-	r.skip(8)
-	n := r.count(1)
-	return &wire.TxOut{Value: int64(value), PkScript: bytes.Clone(raw[r.off : r.off+n])}
+	return r.output()
 }

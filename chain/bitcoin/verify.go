@@ -3,6 +3,7 @@ package bitcoin
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -96,17 +97,13 @@ func (b *Block) Txs() int { return len(b.spans) }
 
 // Returns calls fn, in the block's order, for each transaction but the coinbase
 // that has an output whose script starts with OP_RETURN, until fn gives an
-// error, which it returns.
+// error, which it returns. The transactions come without their witnesses.
 func (b *Block) Returns(fn func(index int, tx *wire.MsgTx) error) error {
 	for i, s := range b.spans {
 		if i == 0 || !s.returns {
 			continue
 		}
-		tx, err := parseTx(b.raw[s.start:s.end])
-		if err != nil {
-			return fmt.Errorf("%w %v: transaction %d: %w", ErrBadBlock, b.Hash, i, err)
-		}
-		if err := fn(i, tx); err != nil {
+		if err := fn(i, parseTx(b.raw[s.start:s.end])); err != nil {
 			return err
 		}
 	}
@@ -124,12 +121,31 @@ func (b *Block) Find(txs map[chainhash.Hash][]byte) {
 	}
 }
 
-// parseTx parses a transaction that the walk has taken: wire trusts lengths more
-// than is good for it.
-func parseTx(raw []byte) (*wire.MsgTx, error) {
-	tx := new(wire.MsgTx)
-	if err := tx.Deserialize(bytes.NewReader(raw)); err != nil {
-		return nil, err
+// parseTx builds a transaction that the walk has taken, without its witnesses.
+// It does not leave that to wire, which keeps slabs of 4 MB for it.
+func parseTx(raw []byte) *wire.MsgTx {
+	r := reader{b: raw}
+	tx := &wire.MsgTx{Version: int32(r.uint32())}
+	if raw[4] == 0 { // a witness flag
+		r.skip(2)
 	}
-	return tx, nil
+	for range r.count(41) {
+		in := new(wire.TxIn)
+		copy(in.PreviousOutPoint.Hash[:], r.next(chainhash.HashSize))
+		in.PreviousOutPoint.Index = r.uint32()
+		in.SignatureScript = bytes.Clone(r.next(r.count(1)))
+		in.Sequence = r.uint32()
+		tx.TxIn = append(tx.TxIn, in)
+	}
+	for range r.count(9) {
+		tx.TxOut = append(tx.TxOut, r.output())
+	}
+	r = reader{b: raw, off: len(raw) - 4}
+	tx.LockTime = r.uint32()
+	return tx
+}
+
+func (r *reader) output() *wire.TxOut {
+	value := binary.LittleEndian.Uint64(r.next(8))
+	return &wire.TxOut{Value: int64(value), PkScript: bytes.Clone(r.next(r.count(1)))}
 }

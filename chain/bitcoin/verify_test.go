@@ -61,7 +61,7 @@ func TestVerify(t *testing.T) {
 	var seen []int
 	err = got.Returns(func(i int, tx *wire.MsgTx) error {
 		seen = append(seen, i)
-		if tx.TxHash() != b.Transactions[i].TxHash() || !tx.HasWitness() {
+		if tx.TxHash() != b.Transactions[i].TxHash() || tx.HasWitness() {
 			t.Errorf("transaction %d is %v", i, tx.TxHash())
 		}
 		return nil
@@ -76,9 +76,8 @@ func TestVerify(t *testing.T) {
 	for i, tx := range b.Transactions {
 		txs := map[chainhash.Hash][]byte{tx.TxHash(): nil, {}: nil}
 		got.Find(txs)
-		raw := txs[tx.TxHash()]
-		if back, err := parseTx(raw); err != nil || back.TxHash() != tx.TxHash() {
-			t.Errorf("transaction %d: %x, %v", i, raw, err)
+		if raw := txs[tx.TxHash()]; raw == nil || parseTx(raw).TxHash() != tx.TxHash() {
+			t.Errorf("transaction %d: %x", i, raw)
 		}
 		if len(txs) != 2 || txs[chainhash.Hash{}] != nil {
 			t.Error("a transaction that is not there was found")
@@ -205,6 +204,9 @@ func FuzzWalk(f *testing.F) {
 			returns := false
 			for _, out := range tx.TxOut {
 				returns = returns || len(out.PkScript) > 0 && out.PkScript[0] == opReturn
+			}
+			if got := parseTx(raw[spans[i].start:spans[i].end]); got.TxHash() != tx.TxHash() {
+				t.Fatalf("transaction %d: %+v, want %+v", i, got, tx)
 			}
 			for j, want := range tx.TxOut {
 				got, err := OutputOf(raw[spans[i].start:spans[i].end], wire.OutPoint{Hash: tx.TxHash(), Index: uint32(j)})

@@ -122,6 +122,15 @@ func (r *reader) skip(n int) {
 	}
 }
 
+// next returns the next n bytes, which must be there.
+func (r *reader) next(n int) []byte {
+	at := r.off
+	r.skip(n)
+	return r.b[at : at+n]
+}
+
+func (r *reader) uint32() uint32 { return binary.LittleEndian.Uint32(r.next(4)) }
+
 // count reads how many things of at least size bytes follow: more than the block
 // has room for is an error, before anybody allocates for them.
 func (r *reader) count(size int) int {

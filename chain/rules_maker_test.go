@@ -112,7 +112,7 @@ func (m *maker) consensus(before int) [16]byte {
 // mine mines a block and says which of its transactions the rules accepted.
 func (m *maker) mine(txs ...*wire.MsgTx) []bool {
 	m.t.Helper()
-	block := recordedBlock{Height: m.tip() + 1}
+	block := recordedBlock{Height: m.tip() + 1, Prev: []string{}, Txs: []recordedTx{}, SerializedOps: []string{}}
 	for i, tx := range txs {
 		var raw bytes.Buffer
 		tx.Serialize(&raw)
@@ -132,7 +132,11 @@ func (m *maker) mine(txs ...*wire.MsgTx) []bool {
 		accepted[(*r.Index-1)/2] = a.records[i] != ""
 		r.fill(read[i].Op, a.records[i])
 	}
-	block.SerializedOps = nonEmpty(a.records)
+	block.SerializedOps = append(block.SerializedOps, nonEmpty(a.records)...)
+	for step := 2; block.Height-step+1 >= m.p.FirstBlock; step *= 2 {
+		c := m.consensus(step - 1)
+		block.Prev = append(block.Prev, hex.EncodeToString(c[:]))
+	}
 	block.OpsHash, block.ConsensusHash = hex.EncodeToString(a.opsHash[:]), hex.EncodeToString(a.consensus[:])
 	m.run.Blocks = append(m.run.Blocks, block)
 	return accepted

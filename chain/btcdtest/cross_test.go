@@ -22,16 +22,15 @@ var nodes = map[string]func(testing.TB, btcdtest.Options) *btcdtest.Node{
 	"bitcoind": btcdtest.StartBitcoind,
 }
 
+// policy are the arguments with which nodes relay what they would on mainnet.
+var policy = map[string][]string{"btcd": {"--rejectnonstd"}, "bitcoind": {"-acceptnonstdtxn=0"}}
+
 // TestPolicy has operations of each kind pass the rules for what mainnet relays,
 // several in a block, and followed in every way.
 func TestPolicy(t *testing.T) {
 	for name, start := range nodes {
 		t.Run(name, func(t *testing.T) {
-			o := btcdtest.Options{Args: []string{"--rejectnonstd"}}
-			if name == "bitcoind" {
-				o.Args = []string{"-acceptnonstdtxn=0"}
-			}
-			n := start(t, o)
+			n := start(t, btcdtest.Options{Args: policy[name]})
 			m := newMaker(t, n, "name")
 			m.open()
 			for range 8 {

@@ -8,7 +8,8 @@
 //
 //	GET  /block-height/0            hash of the first block: the network
 //	GET  /blocks/tip/height         a number
-//	GET  /block/HASH/status         {"in_best_chain": bool, "height": number}
+//	GET  /block/HASH/status         {"in_best_chain": bool, "height": number}; if that has no
+//	                                height, /block/HASH has
 //	GET  /blocks/HEIGHT             [{"id", "height", "version", "timestamp", "bits", "nonce",
 //	                                "merkle_root", "previousblockhash"}, ...] from there downwards
 //	GET  /block/HASH/raw            a block's bytes

@@ -51,18 +51,29 @@ func (c *Client) Headers(ctx context.Context, locator []chainhash.Hash) ([]wire.
 func (c *Client) fork(ctx context.Context, locator []chainhash.Hash) (int, chainhash.Hash, error) {
 	for _, h := range locator {
 		var v struct {
-			Best   bool `json:"in_best_chain"`
-			Height int  `json:"height"`
+			Best bool `json:"in_best_chain"`
+			at
 		}
 		err := c.getJSON(ctx, "/block/"+h.String()+"/status", &v)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err == nil && v.Best && v.Height == nil {
+			err = c.getJSON(ctx, "/block/"+h.String(), &v.at) // not all say it in the status
+		}
+		switch {
+		case errors.Is(err, os.ErrNotExist), err == nil && !v.Best:
+			continue
+		case err != nil:
 			return 0, h, err
+		case v.Height == nil || *v.Height < 0 || *v.Height > maxHeight:
+			return 0, h, fmt.Errorf("height of block %v from %s: there is none", h, c.shown)
 		}
-		if err == nil && v.Best && v.Height >= 0 && v.Height <= maxHeight {
-			return v.Height, h, nil
-		}
+		return *v.Height, h, nil
 	}
 	return 0, chainhash.Hash{}, nil
+}
+
+// at is where a block stands.
+type at struct {
+	Height *int `json:"height"`
 }
 
 // maxHeight is more than any chain will have.

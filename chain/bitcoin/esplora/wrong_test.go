@@ -74,10 +74,15 @@ func TestWrongHeaders(t *testing.T) {
 	if err := ask(canned{status: best, "/blocks/tip/height": "1", "/blocks/1": block1()}); err != nil {
 		t.Fatalf("the answers that are broken below are wrong as they are: %v", err)
 	}
+	if err := ask(canned{status: `{"in_best_chain":true}`, strings.TrimSuffix(status, "/status"): `{"height":0}`,
+		"/blocks/tip/height": "1", "/blocks/1": block1()}); err != nil {
+		t.Errorf("a server whose status has no height: %v", err)
+	}
 	for _, b := range []struct {
 		why, want string
 		answers   canned
 	}{
+		{"no height in the status", "there is none", canned{status: `{"in_best_chain":true,"height":-1}`}},
 		{"status is no JSON", "status", canned{status: "<html>"}},
 		{"no height", "is none", canned{status: best, "/blocks/tip/height": "many"}},
 		{"negative", "is none", canned{status: best, "/blocks/tip/height": "-1"}},

@@ -267,8 +267,19 @@ func parseTx(raw string) (*wire.MsgTx, error) {
 		return nil, err
 	}
 	tx := new(wire.MsgTx)
-	return tx, tx.Deserialize(bytes.NewReader(b))
+	if err := tx.Deserialize(bytes.NewReader(b)); err != nil {
+		return nil, err
+	}
+	for _, o := range tx.TxOut {
+		if o.Value < 0 || o.Value > maxMoney {
+			return nil, fmt.Errorf("an output of %d satoshi", o.Value)
+		}
+	}
+	return tx, nil
 }
+
+// maxMoney is more satoshi than there will ever be.
+const maxMoney = 21e14
 
 // unspent returns the outputs with a script that none of the transactions spends.
 func unspent(txs map[chainhash.Hash]*wire.MsgTx, script []byte) (list []bitcoin.Output) {
@@ -325,7 +336,7 @@ func satoshi(n json.Number) (int64, error) {
 		return 0, fmt.Errorf("amount %q", n)
 	}
 	r.Mul(r, big.NewRat(1e8, 1))
-	if !r.IsInt() || !r.Num().IsInt64() || r.Sign() < 0 || r.Num().Int64() > 21e14 {
+	if !r.IsInt() || !r.Num().IsInt64() || r.Sign() < 0 || r.Num().Int64() > maxMoney {
 		return 0, fmt.Errorf("amount %q", n)
 	}
 	return r.Num().Int64(), nil

@@ -103,10 +103,7 @@ func TestSource(t *testing.T) {
 func TestCoins(t *testing.T) {
 	ctx := t.Context()
 	n, c := newNode(t)
-	key, err := btcec.NewPrivateKey()
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := mustKey(t)
 	script := registrar.ScriptOf(key)
 	if coins, err := c.Unspent(ctx, script); err != nil || len(coins) != 0 {
 		t.Errorf("coins %v, %v", coins, err)
@@ -269,28 +266,61 @@ func TestPassword(t *testing.T) {
 	}
 }
 
-// FuzzAnswer hands whatever comes to all that reads answers.
+// FuzzAnswer hands whatever comes to all that reads answers, as a bitcoind's and
+// as a btcd's.
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte(`{"id":0,"result":3,"error":null}`))
 	f.Add([]byte(`[{"id":0,"result":"00","error":null}]`))
 	f.Add([]byte(`{"result":{"unspents":[{"txid":"00","vout":1,"amount":0.5}]}}`))
 	f.Add([]byte(`{"result":{"height":-1,"confirmations":5}}`))
+	f.Add([]byte(`{"result":["0100000000000000000000000000000000000000000000"]}`))
+	f.Add([]byte(`{"result":{"feerate":1e-5}}`))
+	f.Add([]byte(`{"result":"","error":{"code":-5,"message":"--addrindex"}}`))
 	var body []byte
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(body) }))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ask, _ := io.ReadAll(r.Body)
+		switch {
+		case strings.Contains(string(ask), `"getblockhash","params":[0]`):
+			fmt.Fprintf(w, `{"result":"%v"}`, chaincfg.RegressionNetParams.GenesisHash)
+		case strings.Contains(string(ask), `"version"`):
+			io.WriteString(w, `{"result":{"btcdjsonrpcapi":{}}}`)
+		default:
+			w.Write(body)
+		}
+	}))
 	f.Cleanup(s.Close)
+	btcd, err := rpc.Dial(context.Background(), rpc.Options{URL: s.URL, Chain: &chaincfg.RegressionNetParams})
+	if err != nil {
+		f.Fatal(err)
+	}
+	script := registrar.ScriptOf(mustKey(f))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		body = b
-		c, ctx := rpc.New(s.URL), t.Context()
-		defer c.HTTP.CloseIdleConnections()
-		if list, err := c.Headers(ctx, []chainhash.Hash{{1}}); err == nil && len(list) > bitcoin.MaxHeaders {
-			t.Errorf("%d headers", len(list))
-		}
-		_, _ = c.Block(ctx, chainhash.Hash{})
-		coins, err := c.Unspent(ctx, []byte{1})
-		for _, o := range coins {
-			if err == nil && (o.Value < 0 || o.Value > 21e14) {
-				t.Errorf("coin of %d satoshi", o.Value)
+		for _, c := range []*rpc.Client{btcd, rpc.New(s.URL)} {
+			ctx := t.Context()
+			if list, err := c.Headers(ctx, []chainhash.Hash{{1}}); err == nil && len(list) > bitcoin.MaxHeaders {
+				t.Errorf("%d headers", len(list))
 			}
+			_, _ = c.Block(ctx, chainhash.Hash{})
+			coins, err := c.Unspent(ctx, script)
+			for _, o := range coins {
+				if err == nil && (o.Value < 0 || o.Value > 21e14) {
+					t.Errorf("coin of %d satoshi", o.Value)
+				}
+			}
+			if rate, err := c.FeeRate(ctx, 6); err == nil && (rate < 1000 || rate > 1e7) {
+				t.Errorf("fee rate %d", rate)
+			}
+			c.Close()
 		}
 	})
+}
+
+func mustKey(t testing.TB) *btcec.PrivateKey {
+	t.Helper()
+	key, err := btcec.NewPrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }

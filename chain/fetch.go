@@ -87,13 +87,13 @@ func (w *window) fetch(height int, a *ahead) {
 }
 
 // take waits for the next block in order and returns it with those after it
-// that are there already; none after the last one. Blocks that come with an error
+// that are there already, maxAhead at most; none after the last one. Blocks that come with an error
 // are those before the one that failed. They count as taken care of when take is
 // called again.
 func (w *window) take() (blocks []*fetched, err error) {
 	w.room.Release(w.taken)
 	w.taken = 0
-	for w.await(len(blocks) == 0) {
+	for len(blocks) < maxAhead && w.await(len(blocks) == 0) {
 		a := w.head
 		w.head, w.taken = nil, w.taken+a.weight
 		if a.err != nil {

@@ -3,7 +3,6 @@ package ops
 import (
 	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 )
@@ -169,6 +169,102 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestReadOutputs: which output is what.
+func TestReadOutputs(t *testing.T) {
+	key := func(b byte) []byte {
+		return append(append([]byte{0x76, 0xa9, 20}, bytes.Repeat([]byte{b}, 20)...), 0x88, 0xac)
+	}
+	club := append(append([]byte{0xa9, 20}, bytes.Repeat([]byte{9}, 20)...), 0x87)
+	script, _ := Script(id, Import{"a.id"})
+	odd := []byte{0x51}
+	type outs []*wire.TxOut
+	out := func(value int64, script []byte) *wire.TxOut { return &wire.TxOut{Value: value, PkScript: script} }
+	for _, c := range []struct {
+		why       string
+		outs      outs
+		ok        bool
+		recipient []byte
+		value     byte // 0 none
+		fee       int64
+	}{
+		{"as it should be", outs{out(0, script), out(1, key(1)), out(1, key(2))}, true, key(1), 2, -1},
+		{"data last", outs{out(1, key(1)), out(1, key(2)), out(0, script)}, true, key(1), 2, -1},
+		{"data alone", outs{out(0, script)}, true, nil, 0, -1},
+		{"no outputs", outs{}, false, nil, 0, -1},
+		{"a script as recipient and a script as value", outs{out(0, script), out(1, club), out(1, key(2))}, true, club, 2, -1},
+		{"the value may be in a script's hash", outs{out(0, script), out(1, key(1)), out(1, club)}, true, key(1), 9, -1},
+		{"no value", outs{out(0, script), out(1, key(1)), out(1, key(1))}, true, key(1), 0, -1},
+		{"an odd output where the value should be", outs{out(0, script), out(1, key(1)), out(1, odd), out(1, key(2))}, true, key(1), 0, -1},
+		{"an odd recipient", outs{out(0, script), out(1, odd), out(1, key(2))}, true, odd, 2, -1},
+		{"burnt to the recipient", outs{out(0, script), out(7, BurnScript())}, true, BurnScript(), 0, 7},
+		{"nothing burnt", outs{out(0, script), out(1, key(1)), out(0, BurnScript())}, true, key(1), 0, 0},
+		{"burnt twice", outs{out(0, script), out(1, key(1)), out(5, BurnScript()), out(6, BurnScript())}, true, key(1), 0, 5},
+		{"data that burns", outs{out(5, append([]byte{0x6a}, BurnScript()...)), out(0, script), out(1, key(1))}, true, key(1), 0, -1},
+		{"other data after it", outs{out(0, script), out(1, key(1)), out(0, []byte("\x6a\x03sat"))}, false, nil, 0, -1},
+		{"empty data after it", outs{out(0, script), out(1, key(1)), out(0, []byte{0x6a, 0})}, false, nil, 0, -1},
+		{"a bare OP_RETURN after it", outs{out(0, script), out(1, key(1)), out(0, []byte{0x6a})}, true, key(1), 0, -1},
+		{"other data before it", outs{out(0, []byte("\x6a\x03sat")), out(0, script), out(1, key(1))}, true, key(1), 0, -1},
+	} {
+		tx := wire.NewMsgTx(1)
+		tx.AddTxIn(&wire.TxIn{})
+		tx.TxOut = c.outs
+		got, ok := Read(id, tx)
+		if ok != c.ok {
+			t.Errorf("%s: %+v, %v", c.why, got, ok)
+		}
+		if !ok {
+			continue
+		}
+		fee, value := int64(-1), byte(0)
+		if got.HasFee {
+			fee = got.Fee
+		}
+		if got.HasValue {
+			value = got.Value[19]
+		}
+		if !bytes.Equal(got.Recipient, c.recipient) || fee != c.fee || value != c.value {
+			t.Errorf("%s: recipient %x, fee %d, value %d", c.why, got.Recipient, fee, value)
+		}
+	}
+	if _, ok := Read(id, &wire.MsgTx{TxOut: outs{out(0, script)}}); ok {
+		t.Error("a transaction without inputs was read")
+	}
+}
+
+// TestSetSender: a key is taken from the signature script only if it is the
+// sender's.
+func TestSetSender(t *testing.T) {
+	key := append([]byte{2}, bytes.Repeat([]byte{1}, 32)...)
+	own := append(append([]byte{0x76, 0xa9, 20}, address.Hash160(key)...), 0x88, 0xac)
+	push := func(data ...[]byte) (script []byte) {
+		for _, d := range data {
+			script = append(append(script, byte(len(d))), d...)
+		}
+		return script
+	}
+	club := append(append([]byte{0xa9, 20}, address.Hash160(key)...), 0x87)
+	for _, c := range []struct {
+		why         string
+		sender, sig []byte
+		key         bool
+	}{
+		{"p2pkh", own, push([]byte("sig"), key), true},
+		{"more pushes", own, push([]byte("a"), []byte("b"), key), true},
+		{"another's key", own, push([]byte("sig"), append([]byte{3}, key[1:]...)), false},
+		{"no pushes", own, nil, false},
+		{"a script cut short", own, push([]byte("sig"), key)[:20], false},
+		{"p2sh", club, push([]byte("sig"), key), false},
+		{"segwit", append([]byte{0, 20}, address.Hash160(key)...), push(key), false},
+		{"none", nil, push(key), false},
+	} {
+		tx := &Tx{sigScript: c.sig}
+		tx.SetSender(c.sender)
+		if !bytes.Equal(tx.Sender, c.sender) || (tx.SenderKey != nil) != c.key || c.key && !bytes.Equal(tx.SenderKey, key) {
+			t.Errorf("%s: %x", c.why, tx.SenderKey)
+		}
+	}
+}
+
 func TestAddress(t *testing.T) {
 	params := &chaincfg.RegressionNetParams
 	for _, a := range []string{"mgoZn4k6LuqiTYsVqQz9eu4LgpGVSz6NUC", "2MzQwSSnBHWHqSAqtTVQ6v47XtaisrJa1Vc"} {
@@ -191,56 +287,46 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-// TestNameVectors runs the examples in the old registry's source.
-func TestNameVectors(t *testing.T) {
-	raw, err := os.ReadFile("../../../shared/vectors/names_and_base40.json")
-	if err != nil {
-		t.Skip("../shared/vectors/names_and_base40.json is not there")
-	}
-	var file struct {
-		Cases []struct {
-			Fn     string
-			Args   []any
-			Expect any
+func TestValidName(t *testing.T) {
+	long := strings.Repeat("a", 34)
+	for _, ok := range []string{"a.b", "0.0", "-_.-_", long + ".id", long[:17] + "." + long[:19]} {
+		if !ValidName(ok) {
+			t.Errorf("%q is no name", ok)
 		}
 	}
-	if err := json.Unmarshal(raw, &file); err != nil {
-		t.Fatal(err)
-	}
-	ran := 0
-	for _, c := range file.Cases {
-		s, ok := "", false
-		if len(c.Args) > 0 {
-			s, ok = c.Args[0].(string)
-		}
-		if !ok {
-			continue
-		}
-		var got any
-		switch c.Fn {
-		case "is_name_valid", "check_name":
-			got = ValidName(s)
-		case "is_namespace_valid", "check_namespace":
-			got = ValidNamespace(s)
-		case "charset_to_int":
-			b, ok := Base40(s)
-			if got = any("ERROR"); ok {
-				n := 0.0
-				for _, v := range b {
-					n = 256*n + float64(v)
-				}
-				got = n
-			}
-		default:
-			continue
-		}
-		ran++
-		if got != c.Expect {
-			t.Errorf("%s(%q): got %v, want %v", c.Fn, s, got, c.Expect)
+	for _, bad := range []string{
+		"", ".", "a", "a.", ".b", "a.b.c", "a+.b", "a.b+", "A.b", "a.B", "a b.c", "a.b ", "\u00e4.b", "a\x00.b",
+		long + "a.id", "a." + long[:20],
+	} {
+		if ValidName(bad) {
+			t.Errorf("%q is a name", bad)
 		}
 	}
-	if ran < 30 {
-		t.Errorf("only %d cases", ran)
+	if ValidNamespace(long[:20]) || !ValidNamespace(long[:19]) || ValidNamespace("") {
+		t.Error("a namespace id has 1 to 19 characters")
+	}
+}
+
+// TestBase40 knows that leading zeros vanish, and that hashes of names differ by
+// nothing else.
+func TestBase40(t *testing.T) {
+	for s, want := range map[string]string{"": "00", "0": "00", "1": "01", "10": "28", "abcd": "0a0aad", "00abcd": "0a0aad", "muneeb.id": "87b0059d8e5d", "+": "27"} {
+		if b, ok := Base40(s); !ok || hex.EncodeToString(b) != want {
+			t.Errorf("%q: %x, %v, want %s", s, b, ok, want)
+		}
+	}
+	for _, bad := range []string{"A", "a b", "a/b", "\u00e4", "\x00"} {
+		if b, ok := Base40(bad); ok {
+			t.Errorf("%q: %x", bad, b)
+		}
+	}
+	sender := []byte{1}
+	if HashName("0a.id", sender, "x") != HashName("a.id", sender, "x") {
+		t.Error("a leading zero shows in a hash")
+	}
+	if HashName("a0.id", sender, "x") == HashName("a.id", sender, "x") || HashName("a.id", sender, "y") == HashName("a.id", sender, "x") ||
+		HashName("a.id", []byte{2}, "x") == HashName("a.id", sender, "x") {
+		t.Error("two hashes are one")
 	}
 }
 
@@ -257,6 +343,54 @@ func FuzzDecode(f *testing.F) {
 		b, err := Encode(id, op)
 		if err != nil || !bytes.Equal(b, push) {
 			t.Fatalf("%x decodes to %+v, which encodes to %x, %v", push, op, b, err)
+		}
+	})
+}
+
+// FuzzRead reads whole transactions: what is found encodes to what the last
+// OP_RETURN output begins with, and nothing in it is longer than it may be.
+func FuzzRead(f *testing.F) {
+	for _, op := range samples {
+		script, _ := Script(id, op)
+		tx := wire.NewMsgTx(1)
+		tx.AddTxIn(&wire.TxIn{SignatureScript: []byte{1, 0, 2, 2, 3}})
+		tx.AddTxOut(&wire.TxOut{PkScript: script})
+		tx.AddTxOut(&wire.TxOut{Value: 1, PkScript: BurnScript()})
+		var b bytes.Buffer
+		tx.Serialize(&b)
+		f.Add(b.Bytes())
+	}
+	params := &chaincfg.RegressionNetParams
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var tx wire.MsgTx
+		if tx.Deserialize(bytes.NewReader(raw)) != nil {
+			return
+		}
+		got, ok := Read(id, &tx)
+		if !ok {
+			return
+		}
+		push, err := Encode(id, got.Op)
+		if err != nil || len(push) > MaxPush {
+			t.Fatalf("%+v encodes to %x, %v", got.Op, push, err)
+		}
+		var last []byte
+		for _, out := range tx.TxOut {
+			if data, ok := ReturnData(out.PkScript); ok {
+				last = data
+			}
+		}
+		if !bytes.Equal(push, last) {
+			t.Fatalf("%x was read, %x is there", push, last)
+		}
+		if got.Outputs != len(tx.TxOut) || len(got.Recipient) > 0 && got.Recipient[0] == 0x6a {
+			t.Fatalf("%+v", got)
+		}
+		for _, out := range tx.TxOut {
+			got.SetSender(out.PkScript)
+			if n := len(got.SenderKey); n > 0 && Address(got.Sender, params) == "" {
+				t.Fatalf("%x has the key %x", got.Sender, got.SenderKey)
+			}
 		}
 	})
 }

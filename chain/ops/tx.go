@@ -26,8 +26,8 @@ type Tx struct {
 	Fee       int64  // satoshi paid to BurnScript, in its first output
 	HasFee    bool
 	Value     [20]byte // of an import: its value hash
-	HasValue  bool
-	Outputs   int // how many there are
+	HasValue  bool     // false if that output's script is neither p2pkh nor p2sh
+	Outputs   int      // how many there are
 
 	sigScript []byte
 }
@@ -51,6 +51,7 @@ func Read(magic [2]byte, tx *wire.MsgTx) (t *Tx, ok bool) {
 }
 
 func (t *Tx) readOutputs(outs []*wire.TxOut) {
+	other := false // there was an output to somebody else than the recipient
 	for _, out := range outs {
 		if isReturn(out.PkScript) {
 			continue
@@ -61,7 +62,8 @@ func (t *Tx) readOutputs(outs []*wire.TxOut) {
 		if !t.HasFee && string(out.PkScript) == string(burnScript) {
 			t.Fee, t.HasFee = out.Value, true
 		}
-		if !t.HasValue && string(out.PkScript) != string(t.Recipient) {
+		if !other && string(out.PkScript) != string(t.Recipient) {
+			other = true
 			t.Value, t.HasValue = scriptHash(out.PkScript)
 		}
 	}

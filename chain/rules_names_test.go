@@ -400,6 +400,10 @@ func TestRenewalRules(t *testing.T) {
 		})},
 		{"for nothing", "none", life(1, func(m *maker) *wire.MsgTx { return m.register("amy.test", ada, ada) })},
 		{"for a satoshi too little", "none", life(1, func(m *maker) *wire.MsgTx { return m.renew("amy.test", ada, cost-1) })},
+		{"for nothing where names cost nothing", "none", life(1, func(m *maker) *wire.MsgTx {
+			m.p.Epochs[len(m.p.Epochs)-1].Price = map[string]float64{"test": 0}
+			return m.register("amy.test", ada, ada)
+		})},
 		{"at today's price", "both", life(1, func(m *maker) *wire.MsgTx {
 			m.p.Epochs[len(m.p.Epochs)-1].Price = map[string]float64{"test": 0.5}
 			return m.renew("amy.test", ada, cost/2)

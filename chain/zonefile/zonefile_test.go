@@ -6,7 +6,11 @@ import (
 	"compress/gzip"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -111,54 +115,91 @@ func TestFormatKeepsAnything(t *testing.T) {
 	}
 }
 
-// TestRealZoneFiles reads zone files that real people published.
+// TestRealZoneFiles reads zone files that real people published. It ends with a
+// count, whatever happens.
 func TestRealZoneFiles(t *testing.T) {
-	path := os.Getenv("SATCHEL_ZONEFILES")
-	if path == "" {
-		path = vectors(t, "zonefiles.jsonl.gz")
+	path, shared := vectors(t, "SATCHEL_ZONEFILES", "zonefiles.jsonl.gz")
+	parsed, failed := 0, 0
+	defer func() { fmt.Printf("zone files: %d parsed, %d failed\n", parsed, failed) }()
+	for i, line := range readLines(t, path) {
+		var row struct {
+			Name string
+			Zone *string `json:"zonefile"`
+			Hash string  `json:"zonefile_hash"`
+		}
+		err := json.Unmarshal(line, &row)
+		if err == nil && row.Zone == nil && i == 0 {
+			continue // the head line
+		}
+		var f *File
+		if err == nil && row.Zone == nil {
+			err = errors.New("no zone file in this line")
+		}
+		if err == nil {
+			f, err = Parse([]byte(*row.Zone))
+		}
+		if err == nil {
+			if hash := Hash([]byte(*row.Zone)); row.Hash != "" && hex.EncodeToString(hash[:]) != row.Hash {
+				err = fmt.Errorf("hash %x, want %s", hash, row.Hash)
+			}
+		}
+		if err != nil {
+			failed++
+			t.Errorf("line %d, %s: %v", i+1, row.Name, err)
+			continue
+		}
+		parsed++
+		if f.Origin == row.Name && len(f.URIs) > 0 {
+			continue
+		}
+		if t.Logf("line %d, %s: not a standard one: %+v", i+1, row.Name, f); shared {
+			t.Fail() // those are
+		}
 	}
+	if parsed+failed == 0 {
+		t.Error("no zone files")
+	}
+}
+
+// readLines returns the lines of a file, gzipped or not.
+func readLines(t *testing.T, path string) (lines [][]byte) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r := bufio.NewReader(f)
+	if magic, _ := r.Peek(2); string(magic) == "\x1f\x8b" {
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r = bufio.NewReader(z)
+	}
+	for {
+		line, err := r.ReadBytes('\n')
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			lines = append(lines, line)
+		}
+		if errors.Is(err, io.EOF) {
+			return lines
+		}
+		if err != nil {
+			t.Errorf("%s: %v", path, err) // what there is can be tried
+			return lines
+		}
+	}
+}
+
+func TestZonesOfOthers(t *testing.T) {
+	path, _ := vectors(t, "SATCHEL_ZONEFILE_SYNTAX", "zonefile_syntax.json")
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	z, err := gzip.NewReader(bytes.NewReader(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sc := bufio.NewScanner(z)
-	sc.Buffer(nil, 1<<20)
 	parsed, failed := 0, 0
-	for sc.Scan() {
-		var row struct {
-			Name, Zonefile string
-			Hash           string `json:"zonefile_hash"`
-		}
-		if err := json.Unmarshal(sc.Bytes(), &row); err != nil {
-			t.Fatal(err)
-		}
-		if row.Zonefile == "" {
-			continue // the head line
-		}
-		hash := Hash([]byte(row.Zonefile))
-		f, err := Parse([]byte(row.Zonefile))
-		if err != nil || f.Origin != row.Name || len(f.URIs) == 0 || hex.EncodeToString(hash[:]) != row.Hash {
-			failed++
-			t.Errorf("%s: hash %x, %+v, %v", row.Name, hash, f, err)
-			continue
-		}
-		parsed++
-	}
-	if err := sc.Err(); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("zone files: %d parsed, %d failed", parsed, failed)
-}
-
-func TestZonesOfOthers(t *testing.T) {
-	raw, err := os.ReadFile(vectors(t, "zonefile_syntax.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	defer func() { fmt.Printf("zone file syntax: %d parsed, %d failed\n", parsed, failed) }()
 	var samples struct {
 		Texts map[string]string `json:"text_samples"`
 	}
@@ -167,21 +208,33 @@ func TestZonesOfOthers(t *testing.T) {
 	}
 	for name, zone := range samples.Texts {
 		if _, err := Parse([]byte(zone)); err != nil {
+			failed++
 			t.Errorf("%s: %v", name, err)
+			continue
 		}
+		parsed++
 	}
 	if len(samples.Texts) == 0 {
 		t.Error("no samples")
 	}
 }
 
-func vectors(t *testing.T, name string) string {
+// vectors returns the path of a test input: the one that the environment names,
+// from here or from the top of the repository, else the shared one. Without
+// either the test is skipped.
+func vectors(t *testing.T, env, name string) (path string, shared bool) {
 	t.Helper()
-	path := "../../../shared/vectors/" + name
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("../shared/vectors/%s is not there", name)
+	if path := os.Getenv(env); path != "" {
+		if _, err := os.Stat(filepath.Join("../..", path)); err == nil && !filepath.IsAbs(path) {
+			path = filepath.Join("../..", path)
+		}
+		return path, false
 	}
-	return path
+	path = "../../../shared/vectors/" + name
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("%s is not set and ../shared/vectors/%s is not there", env, name)
+	}
+	return path, true
 }
 
 func FuzzParse(f *testing.F) {

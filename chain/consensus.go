@@ -180,3 +180,33 @@ func pythonList(b []byte) string {
 	}
 	return "[" + strings.Join(texts, ", ") + "]"
 }
+
+// hashCache holds consensus hashes by height, for whoever applies blocks: each
+// one needs those of dozens of earlier ones.
+type hashCache struct {
+	first int
+	c     [][16]byte // from first on; zero where it is not known
+}
+
+func (h *hashCache) get(height int) (c [16]byte, ok bool) {
+	if h == nil || height < h.first || height-h.first >= len(h.c) {
+		return c, false
+	}
+	c = h.c[height-h.first]
+	return c, c != [16]byte{}
+}
+
+func (h *hashCache) put(height int, c [16]byte) {
+	if h == nil {
+		return
+	}
+	if missing := height - h.first + 1 - len(h.c); missing > 0 {
+		h.c = append(h.c, make([][16]byte, missing)...)
+	}
+	h.c[height-h.first] = c
+}
+
+// cut forgets the heights above one.
+func (h *hashCache) cut(height int) {
+	h.c = h.c[:max(0, min(len(h.c), height-h.first+1))]
+}

@@ -29,6 +29,8 @@ type Index struct {
 
 	tipMu sync.RWMutex
 	tip   tip
+
+	hashes hashCache // for whoever moves the index
 }
 
 // tip is the last block applied.
@@ -48,7 +50,7 @@ type meta struct {
 }
 
 const (
-	indexVersion = 1
+	indexVersion = 2
 
 	// UndoBlocks is how many blocks can be undone. A reorganisation that is
 	// deeper makes the follower begin anew.
@@ -62,7 +64,7 @@ var ErrTooDeep = errors.New("too deep to undo")
 // forgets, if dir is empty. An index of another chain, rule set, first block or
 // version of the format is made anew: the blocks have it all.
 func OpenIndex(dir string, p *Params) (*Index, error) {
-	ix := &Index{p: p, dir: dir, memTable: minMemTable}
+	ix := &Index{p: p, dir: dir, memTable: minMemTable, hashes: hashCache{first: p.FirstBlock}}
 	if dir != "" {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("index: %w", err)
@@ -118,7 +120,9 @@ func (ix *Index) begin() error {
 	want := meta{indexVersion, ix.p.Rules, ix.p.Network(), ix.p.FirstBlock}
 	var got meta
 	err := ix.view(func(s *state) error {
-		s.load([]byte{keyMeta}, &got)
+		if m := s.bytes([]byte{keyMeta}); m != nil {
+			s.damaged("what the index is made by", cbor.Unmarshal(m, &got))
+		}
 		row := s.bytes([]byte{keyTip})
 		if s.err == nil && got == want {
 			ix.tip, s.err = parseTip(row)
@@ -151,6 +155,7 @@ func (ix *Index) reset() error {
 		return txn.Set([]byte{keyTip}, t.row())
 	})
 	if err == nil {
+		ix.hashes.cut(0)
 		ix.setTip(t)
 	}
 	return err
@@ -160,7 +165,10 @@ func (ix *Index) reset() error {
 // were.
 func (ix *Index) restart() (names []Name, err error) {
 	err = ix.view(func(s *state) error {
-		s.each([]byte{keyName}, func(n string) { names = append(names, Name(n)) })
+		s.each([]byte{keyName}, "", func(rest string) bool {
+			names = append(names, nameOfKey(rest))
+			return true
+		})
 		return s.err
 	})
 	ix.mu.Lock()
@@ -181,7 +189,7 @@ func (t tip) row() []byte {
 
 func parseTip(b []byte) (t tip, err error) {
 	if len(b) != 40 {
-		return t, errors.New("the row of the tip is damaged")
+		return t, fmt.Errorf("tip: %w", errDamaged)
 	}
 	t.height, t.hash = int(binary.BigEndian.Uint32(b)), chainhash.Hash(b[4:36])
 	t.floor = int(binary.BigEndian.Uint32(b[36:]))
@@ -220,7 +228,15 @@ func (ix *Index) view(fn func(s *state) error) error {
 	if ix.db.IsClosed() {
 		return errClosed
 	}
-	return ix.db.View(func(txn *badger.Txn) error { return fn(&state{txn: txn}) })
+	return ix.advise(ix.db.View(func(txn *badger.Txn) error { return fn(&state{txn: txn}) }))
+}
+
+// advise adds the folder to an error that tells to delete it.
+func (ix *Index) advise(err error) error {
+	if errors.Is(err, errDamaged) {
+		return fmt.Errorf("index %s: %w", ix.dir, err)
+	}
+	return err
 }
 
 var errClosed = errors.New("index is closed")

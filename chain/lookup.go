@@ -91,8 +91,9 @@ func (r *rules) expires(e *entry) int {
 // HasValue says if a name that is neither expired nor revoked has that value.
 func (ix *Index) HasValue(hash [20]byte) (has bool) {
 	err := ix.read(func(r *rules) error {
-		r.s.each(key(keyValueHash, string(hash[:])), func(n string) {
-			has = has || r.isRegistered(r.s.name(n), r.height-1)
+		r.s.each(key(keyValueHash, string(hash[:])), "", func(n string) bool {
+			has = r.isRegistered(r.s.name(n), r.height-1)
+			return !has
 		})
 		return nil
 	})
@@ -126,14 +127,20 @@ func (ix *Index) Namespace(id string) (n Namespace, err error) {
 		if ns == nil {
 			return fmt.Errorf("namespace %q: %w", id, os.ErrNotExist)
 		}
-		n = Namespace{ID: id, Owner: ns.Revealer, Ready: ns.Ready > 0, Reveal: ns.Revealed}
-		n.Expired = !n.Ready && !r.revealed(ns, r.height-1)
-		if ns.Lifetime != ops.Forever {
-			n.Lifetime = r.p.lifetime(ns, r.height-1)
-		}
+		n = r.namespaceOf(ns)
 		return nil
 	})
 	return n, err
+}
+
+// namespaceOf tells what is known as of the last block.
+func (r *rules) namespaceOf(ns *namespace) Namespace {
+	n := Namespace{ID: ns.ID, Owner: ns.Revealer, Ready: ns.Ready > 0, Reveal: ns.Revealed}
+	n.Expired = !n.Ready && !r.revealed(ns, r.height-1)
+	if ns.Lifetime != ops.Forever {
+		n.Lifetime = r.p.lifetime(ns, r.height-1)
+	}
+	return n
 }
 
 // Preordered returns the height of the outstanding preorder of a name or

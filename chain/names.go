@@ -135,7 +135,7 @@ func (r *rules) update(t *ops.Tx, op ops.Update) func() string {
 
 // transfer: the owner gives the name to somebody else who is below the quota.
 func (r *rules) transfer(t *ops.Tx, op ops.Transfer) func() string {
-	e := r.s.nameByHash128(op.NameHash)
+	e := r.s.nameByHash128(t.Sender, op.NameHash)
 	addr := r.p.address(t.Recipient)
 	switch {
 	case e == nil, addr == "",

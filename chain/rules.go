@@ -187,7 +187,7 @@ func (r *rules) outstanding(kind byte, hash [20]byte) *preorder {
 	if p == nil || r.p.PreorderExpiry > 0 && p.Height+r.p.PreorderExpiry < r.height {
 		return nil
 	}
-	made := string(r.s.bytes(key(keyCreatedBy, string(kind), string(hash[:]))))
+	made := r.s.madeFrom(kind, hash)
 	if made == "" {
 		return p
 	}

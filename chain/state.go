@@ -1,17 +1,14 @@
 package chain
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/dgraph-io/badger/v4"
-	"github.com/fxamacker/cbor/v2"
 
 	"satchel/chain/ops"
 )
@@ -19,105 +16,126 @@ import (
 // entry is all that is stored about a name. It is never removed but by a
 // reorganisation; one that has expired stays.
 type entry struct {
-	Name            string         `cbor:"0,keyasint"`
-	Value           []byte         `cbor:"1,keyasint"` // 20 bytes or none
-	Owner           []byte         `cbor:"2,keyasint"` // script
-	OwnerKey        []byte         `cbor:"3,keyasint"` // of whoever registered or imported it, until a transfer
-	Address         string         `cbor:"4,keyasint"` // of Owner
-	BlockNumber     int            `cbor:"5,keyasint"`
-	Preordered      int            `cbor:"6,keyasint"` // height
-	FirstRegistered int            `cbor:"7,keyasint"`
-	LastRenewed     int            `cbor:"8,keyasint"`
-	Revoked         bool           `cbor:"9,keyasint"`
-	Op              string         `cbor:"10,keyasint"`
-	Txid            chainhash.Hash `cbor:"11,keyasint"`
-	Index           int            `cbor:"12,keyasint"`
-	Fee             string         `cbor:"13,keyasint"` // as hashed: some are written as floats
-	Importer        []byte         `cbor:"14,keyasint"` // script
-	ImporterAddress string         `cbor:"15,keyasint"`
-	PreorderHash    [20]byte       `cbor:"16,keyasint"`
-	Consensus       []byte         `cbor:"17,keyasint"` // 16 bytes that the last update quoted, or none
+	Name            string
+	Value           []byte // 20 bytes or none
+	Owner           []byte // script
+	OwnerKey        []byte // of whoever registered or imported it, until a transfer
+	Address         string // of Owner
+	BlockNumber     int
+	Preordered      int // height
+	FirstRegistered int
+	LastRenewed     int
+	Revoked         bool
+	Op              string
+	Txid            chainhash.Hash
+	Height, Index   int    // of the last operation
+	Fee             string // as hashed: some are written as floats
+	Importer        []byte // script
+	ImporterAddress string
+	PreorderHash    [20]byte
+	Consensus       []byte // 16 bytes that the last update quoted, or none
 }
 
 // namespace is all that is stored about a namespace.
 type namespace struct {
-	ID           string         `cbor:"0,keyasint"`
-	PreorderHash [20]byte       `cbor:"1,keyasint"`
-	Version      int            `cbor:"2,keyasint"`
-	Sender       []byte         `cbor:"3,keyasint"` // script of the preorderer; of the revealer once ready
-	SenderKey    []byte         `cbor:"4,keyasint"` // of the preorderer
-	Address      string         `cbor:"5,keyasint"` // of the preorderer
-	Revealer     []byte         `cbor:"6,keyasint"` // script
-	RevealerAddr string         `cbor:"7,keyasint"`
-	BlockNumber  int            `cbor:"8,keyasint"`
-	Revealed     int            `cbor:"9,keyasint"`  // height
-	Ready        int            `cbor:"10,keyasint"` // height; 0 not yet
-	Op           byte           `cbor:"11,keyasint"` // '&', '!'
-	Txid         chainhash.Hash `cbor:"12,keyasint"`
-	Index        int            `cbor:"13,keyasint"`
-	Lifetime     uint32         `cbor:"14,keyasint"`
-	Coefficient  byte           `cbor:"15,keyasint"`
-	Base         byte           `cbor:"16,keyasint"`
-	Buckets      [16]byte       `cbor:"17,keyasint"`
-	NonAlpha     byte           `cbor:"18,keyasint"`
-	NoVowel      byte           `cbor:"19,keyasint"`
-	ImportKey    []byte         `cbor:"20,keyasint"` // its children may import; none before the first import
+	ID           string
+	PreorderHash [20]byte
+	Version      int
+	Sender       []byte // script of the preorderer; of the revealer once ready
+	SenderKey    []byte // of the preorderer
+	Address      string // of the preorderer
+	Revealer     []byte // script
+	RevealerAddr string
+	BlockNumber  int
+	Revealed     int  // height
+	Ready        int  // height; 0 not yet
+	Op           byte // '&', '!'
+	Txid         chainhash.Hash
+	Height       int // of the last operation
+	Index        int
+	Lifetime     uint32
+	Coefficient  byte
+	Base         byte
+	Buckets      [16]byte
+	NonAlpha     byte
+	NoVowel      byte
+	ImportKey    []byte // its children may import; none before the first import
 }
 
 // preorder is a name or namespace that somebody has preordered.
 type preorder struct {
-	Hash      [20]byte       `cbor:"0,keyasint"`
-	Kind      byte           `cbor:"1,keyasint"` // '?', '*'
-	Consensus [16]byte       `cbor:"2,keyasint"`
-	Sender    []byte         `cbor:"3,keyasint"`
-	SenderKey []byte         `cbor:"4,keyasint"`
-	Address   string         `cbor:"5,keyasint"` // of Sender
-	Height    int            `cbor:"6,keyasint"`
-	Fee       int64          `cbor:"7,keyasint"`
-	Txid      chainhash.Hash `cbor:"8,keyasint"`
-	Index     int            `cbor:"9,keyasint"`
+	Hash      [20]byte
+	Kind      byte // '?', '*'
+	Consensus [16]byte
+	Sender    []byte
+	SenderKey []byte
+	Address   string // of Sender
+	Height    int
+	Fee       int64
+	Txid      chainhash.Hash
+	Index     int
 }
 
 // The first byte of each key in the index.
 const (
-	keyMeta       = 'm' //                               → meta
-	keyTip        = 't' //                               → tip
-	keyBlock      = 'b' // height (4)                    → header (80), from FirstBlock on consensus hash (16), ops hash (32)
-	keyUndo       = 'u' // height (4), running number (4) → what a key was before the block
-	keyName       = 'n' // name                          → entry
-	keyNamespace  = 's' // id                            → namespace
-	keyPreorder   = 'p' // kind (1), hash (20)           → preorder
-	keyOwner      = 'o' // ownerHash (16), name          → nothing
-	keyHash128    = 'x' // hash128 (16)                  → name
-	keyCreatedBy  = 'c' // kind (1), preorder hash (20)  → name or namespace id
-	keyValueHash  = 'v' // value hash (20), name         → nothing
-	undoWasAbsent = 0
-	undoHadValue  = 1
+	keyMeta      = 'm' //                                        → meta
+	keyTip       = 't' //                                        → tip
+	keyBlock     = 'b' // height (4)                             → header (80), from FirstBlock on consensus hash (16), ops hash (32)
+	keyUndo      = 'u' // height (4), running number (4)         → what keys were before the block
+	keyName      = 'n' // namespace id, '.', label, '.'          → entry
+	keyNamespace = 's' // id                                     → namespace
+	keyPreorder  = 'p' // kind (1), hash (20)                    → preorderRow
+	keyOwner     = 'o' // ownerHash (16), running number (4)     → names
+	keyValueHash = 'v' // value hash (20), name                  → nothing
+	keyOps       = 'h' // height (4), index of the last one (4)  → accepted operations
+	keyTxids     = 'i' // height (4)                             → first 4 bytes of the id of each of their transactions
+	keyConsensus = 'k' // consensus hash (16)                    → height (4)
 )
 
 // state is the table as the rules see it: that of the last block, which a
-// transaction reads, and over it what the block has changed so far, which
-// flush writes. The first error stays; everything after it reads nothing, and
-// the block is not committed.
+// transaction reads, and over it what this block, and those before it in the
+// same transaction, have changed so far, which flush writes. The first error
+// stays; everything after it reads nothing, and the blocks are not committed.
 type state struct {
-	txn     *badger.Txn
-	height  int // of the block being applied
-	over    map[string]*change
-	owners  map[string][]string // keys of kind keyOwner in over, by ownerHash
+	txn    *badger.Txn
+	height int // of the block being applied
+	err    error
+
+	over   map[string]*cell // nil if nothing is written
+	hashes *hashCache       // nil if there is none
+	rows   int              // to be written
+	size   int              // of them, about
+
+	// Of the block being applied:
 	changed map[Name]bool
-	err     error
+	before  map[int]place // by index of an operation: that of the subject's last one
+	undoing bool          // undo is kept
+	undo    []oldValue
 }
 
-// change is what a block makes of a key; nil is an absent value.
-type change struct{ old, new []byte }
+// cell is a key's value as of now; nil is an absent value.
+type cell struct {
+	value   []byte
+	dirty   bool // must be written
+	absent  bool // in the database
+	changed int  // height of the last block that changed it and keeps undo
+}
 
-func newState(txn *badger.Txn, height int) *state {
-	return &state{
-		txn: txn, height: height,
-		over:    make(map[string]*change),
-		owners:  make(map[string][]string),
-		changed: make(map[Name]bool),
-	}
+// oldValue is what a key was before a block.
+type oldValue struct {
+	key  string
+	was  []byte
+	cell *cell
+}
+
+func newState(txn *badger.Txn, hashes *hashCache) *state {
+	return &state{txn: txn, hashes: hashes, over: make(map[string]*cell)}
+}
+
+// begin turns to the next block.
+func (s *state) begin(height int, undoing bool) {
+	s.height, s.undoing, s.undo = height, undoing, nil
+	s.changed, s.before = make(map[Name]bool), make(map[int]place)
 }
 
 func (s *state) fail(err error) {
@@ -126,25 +144,25 @@ func (s *state) fail(err error) {
 	}
 }
 
-// bytes returns the value of a key, nil if it has none.
+// bytes returns the value of a key, nil if it has none. It must not be changed.
 func (s *state) bytes(key []byte) []byte {
 	if c := s.over[string(key)]; c != nil {
-		return c.new
+		return c.value
 	}
 	if s.err != nil {
 		return nil
 	}
 	item, err := s.txn.Get(key)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil
-	}
-	b := []byte{}
+	var b []byte
 	if err == nil {
-		b, err = item.ValueCopy(b)
+		b, err = item.ValueCopy([]byte{})
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
 		s.fail(fmt.Errorf("index: %w", err))
 		return nil
+	}
+	if s.over != nil {
+		s.over[string(key)] = &cell{value: b, absent: err != nil}
 	}
 	return b
 }
@@ -152,53 +170,52 @@ func (s *state) bytes(key []byte) []byte {
 // set gives a key a value; nil deletes it.
 func (s *state) set(key, value []byte) {
 	c := s.over[string(key)]
+	if c == nil && s.undoing {
+		s.bytes(key)
+		c = s.over[string(key)]
+	}
 	if c == nil {
-		c = &change{old: s.bytes(key)}
+		c = new(cell)
 		s.over[string(key)] = c
-		if key[0] == keyOwner {
-			owner := string(key[1 : 1+ownerHashLen])
-			s.owners[owner] = append(s.owners[owner], string(key))
-		}
 	}
-	c.new = value
+	if s.undoing && c.changed != s.height {
+		s.undo = append(s.undo, oldValue{string(key), c.value, c})
+		c.changed = s.height
+	}
+	if !c.dirty {
+		c.dirty = true
+		s.rows++
+		s.size += len(key)
+	}
+	s.size += len(value)
+	c.value = value
 }
 
-// flush writes what the block changed, and how to undo it.
+// flush writes what was changed.
 func (s *state) flush() {
-	n := uint32(0)
-	for _, k := range slices.Sorted(maps.Keys(s.over)) {
-		c := s.over[k]
-		if (c.old == nil) == (c.new == nil) && bytes.Equal(c.old, c.new) {
-			continue
+	for k, c := range s.over {
+		if c.dirty && !(c.absent && c.value == nil) {
+			s.write([]byte(k), c.value)
 		}
-		s.raw(undoKey(s.height, n), undoValue([]byte(k), c.old))
-		s.raw([]byte(k), c.new)
-		n++
 	}
 }
 
-func undoKey(height int, n uint32) []byte {
-	return binary.BigEndian.AppendUint32(heightKey(keyUndo, height), n)
+// raw writes a key, or deletes it if value is nil, past the undo and the state:
+// it is not read again in the same transaction.
+func (s *state) raw(key, value []byte) {
+	s.rows++
+	s.size += len(key) + len(value)
+	s.write(key, value)
 }
 
-// undoValue is the key's length (1 byte), the key, a flag, the old value.
-func undoValue(key, old []byte) []byte {
-	b := append([]byte{byte(len(key))}, key...)
-	if old == nil {
-		return append(b, undoWasAbsent)
+func (s *state) write(key, value []byte) {
+	switch {
+	case s.err != nil:
+	case value == nil:
+		s.err = s.txn.Delete(key)
+	default:
+		s.err = s.txn.Set(key, value)
 	}
-	return append(append(b, undoHadValue), old...)
-}
-
-func parseUndo(b []byte) (key, old []byte, err error) {
-	if len(b) < 1 || len(b) < 2+int(b[0]) {
-		return nil, nil, errors.New("index: undo record is damaged")
-	}
-	key, b = b[1:1+b[0]], b[1+b[0]:]
-	if b[0] == undoHadValue {
-		old = append([]byte{}, b[1:]...)
-	}
-	return key, old, nil
 }
 
 func heightKey(kind byte, height int) []byte {
@@ -214,62 +231,66 @@ func key(kind byte, parts ...string) []byte {
 }
 
 // each calls fn with what follows the prefix in each key of the last block's
-// table that has it, in order.
-func (s *state) each(prefix []byte, fn func(rest string)) {
+// table that has it, in order, from the given rest on, until it returns false.
+func (s *state) each(prefix []byte, from string, fn func(rest string) bool) {
 	if s.err != nil {
 		return
 	}
 	it := s.txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
 	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		fn(string(it.Item().Key()[len(prefix):]))
+	for it.Seek(slices.Concat(prefix, []byte(from))); it.Valid(); it.Next() {
+		if !fn(string(it.Item().Key()[len(prefix):])) {
+			return
+		}
 	}
 }
 
-// load decodes the value of a key into v; false if it has none.
-func (s *state) load(key []byte, v any) bool {
-	b := s.bytes(key)
-	if b == nil {
-		return false
-	}
-	if err := cbor.Unmarshal(b, v); err != nil {
-		s.fail(fmt.Errorf("index: key %q: %w", key, err))
-		return false
-	}
-	return true
-}
-
-func (s *state) store(key []byte, v any) {
-	b, err := cbor.Marshal(v)
+// damaged notes that a row can't be read.
+func (s *state) damaged(what string, err error) {
 	if err != nil {
-		s.fail(fmt.Errorf("index: %w", err))
-		return
+		s.fail(fmt.Errorf("%s: %w", what, err))
 	}
-	s.set(key, b)
+}
+
+// nameKey sorts by namespace, then as names do.
+func nameKey(n string) []byte {
+	label, ns, _ := strings.Cut(n, ".")
+	return key(keyName, ns, ".", label, ".")
+}
+
+// nameOfKey is nameKey's inverse, for what follows the key's kind.
+func nameOfKey(rest string) Name {
+	ns, label, _ := strings.Cut(strings.TrimSuffix(rest, "."), ".")
+	return Name(label + "." + ns)
 }
 
 // name returns a name's entry, nil if it has none.
 func (s *state) name(n string) *entry {
-	var e entry
-	if !s.load(key(keyName, n), &e) {
+	b := s.bytes(nameKey(n))
+	if b == nil {
 		return nil
 	}
-	return &e
+	e, err := parseEntry(n, b)
+	if err != nil {
+		s.damaged("name "+n, err)
+		return nil
+	}
+	return e
 }
 
 // putName writes an entry and all that it is found by.
 func (s *state) putName(e *entry) {
 	old := s.name(e.Name)
 	if old == nil {
-		h := ops.Hash128(e.Name)
-		s.set(key(keyHash128, string(h[:])), []byte(e.Name))
 		old = new(entry)
 	}
+	s.before[e.Index] = old.place()
+	e.Height = s.height
 	if string(old.Owner) != string(e.Owner) {
 		if old.Owner != nil {
-			s.set(ownerKey(old), nil)
+			s.disown(old)
 		}
-		s.set(ownerKey(e), []byte{})
+		s.own(e)
 	}
 	if string(old.Value) != string(e.Value) {
 		if len(old.Value) > 0 {
@@ -280,87 +301,112 @@ func (s *state) putName(e *entry) {
 		}
 	}
 	if old.PreorderHash != e.PreorderHash {
-		s.set(key(keyCreatedBy, "?", string(e.PreorderHash[:])), []byte(e.Name))
+		s.putMade('?', e.PreorderHash, e.Name)
 	}
-	s.store(key(keyName, e.Name), e)
+	s.set(nameKey(e.Name), e.row())
 	s.changed[Name(e.Name)] = true
 }
 
-func ownerKey(e *entry) []byte { return key(keyOwner, ownerHash(e.Owner), e.Name) }
+func (e *entry) place() place { return place{e.Height, e.Index} }
 
-// ownerHash stands for a script in keys; its length is ownerHashLen.
-func ownerHash(script []byte) string {
-	h := sha256.Sum256(script)
-	return string(h[:ownerHashLen])
-}
-
-const ownerHashLen = 16
-
-// namesOf returns the entries of every name that a script owns, in order,
-// expired and revoked ones too.
-func (s *state) namesOf(owner []byte) (names []*entry) {
-	hash := ownerHash(owner)
-	found := make(map[string]bool)
-	s.each(key(keyOwner, hash), func(n string) { found[n] = true })
-	for _, k := range s.owners[hash] {
-		found[k[1+ownerHashLen:]] = s.over[k].new != nil
-	}
-	for _, n := range slices.Sorted(maps.Keys(found)) {
-		if e := s.name(n); found[n] && e != nil {
-			names = append(names, e)
+// nameByHash128 returns the entry of the name with that hash that a script owns,
+// nil if it owns none.
+func (s *state) nameByHash128(owner []byte, h [16]byte) *entry {
+	for _, n := range s.ownedNames(owner) {
+		if ops.Hash128(n) == h {
+			return s.name(n)
 		}
 	}
-	return names
-}
-
-// nameByHash128 returns the entry of the name with that hash, nil if none.
-func (s *state) nameByHash128(h [16]byte) *entry {
-	n := s.bytes(key(keyHash128, string(h[:])))
-	if n == nil {
-		return nil
-	}
-	return s.name(string(n))
+	return nil
 }
 
 func (s *state) namespace(id string) *namespace {
-	var ns namespace
-	if !s.load(key(keyNamespace, id), &ns) {
+	b := s.bytes(key(keyNamespace, id))
+	if b == nil {
 		return nil
 	}
-	return &ns
+	ns, err := parseNamespace(id, b)
+	if err != nil {
+		s.damaged("namespace "+id, err)
+		return nil
+	}
+	return ns
 }
 
 func (s *state) putNamespace(ns *namespace) {
-	s.store(key(keyNamespace, ns.ID), ns)
-	s.set(key(keyCreatedBy, "*", string(ns.PreorderHash[:])), []byte(ns.ID))
+	old := s.namespace(ns.ID)
+	if old == nil || old.Txid != ns.Txid { // else it is an import that shows the key
+		if old == nil {
+			old = new(namespace)
+		}
+		s.before[ns.Index] = place{old.Height, old.Index}
+		ns.Height = s.height
+		s.putMade('*', ns.PreorderHash, ns.ID)
+	}
+	s.set(key(keyNamespace, ns.ID), ns.row())
 }
 
 func preorderKey(kind byte, hash [20]byte) []byte {
 	return key(keyPreorder, string(kind), string(hash[:]))
 }
 
-func (s *state) preorder(kind byte, hash [20]byte) *preorder {
-	var p preorder
-	if !s.load(preorderKey(kind, hash), &p) {
-		return nil
+func (s *state) preorderRow(kind byte, hash [20]byte) (v preorderRow) {
+	b := s.bytes(preorderKey(kind, hash))
+	if b == nil {
+		return v
 	}
-	return &p
+	v, err := parsePreorderRow(kind, hash, b)
+	if err != nil {
+		s.damaged(fmt.Sprintf("preorder %x", hash), err)
+		return preorderRow{}
+	}
+	return v
 }
 
-func (s *state) putPreorder(p *preorder) { s.store(preorderKey(p.Kind, p.Hash), p) }
+func (s *state) preorder(kind byte, hash [20]byte) *preorder { return s.preorderRow(kind, hash).p }
 
-func (s *state) dropPreorder(p *preorder) { s.set(preorderKey(p.Kind, p.Hash), nil) }
+// madeFrom returns the name or namespace id that was last made from a preorder
+// with that hash; "" if none was.
+func (s *state) madeFrom(kind byte, hash [20]byte) string { return s.preorderRow(kind, hash).made }
+
+func (s *state) putPreorder(p *preorder) {
+	v := s.preorderRow(p.Kind, p.Hash)
+	v.p = p
+	s.set(preorderKey(p.Kind, p.Hash), v.row())
+}
+
+func (s *state) dropPreorder(p *preorder) {
+	v := s.preorderRow(p.Kind, p.Hash)
+	v.p = nil
+	s.set(preorderKey(p.Kind, p.Hash), v.row())
+}
+
+func (s *state) putMade(kind byte, hash [20]byte, subject string) {
+	v := s.preorderRow(kind, hash)
+	v.made = subject
+	s.set(preorderKey(kind, hash), v.row())
+}
 
 // consensus returns the consensus hash of a height at or above FirstBlock.
 func (s *state) consensus(height int) (c [16]byte) {
-	row := s.bytes(heightKey(keyBlock, height))
-	if s.err == nil && len(row) != blockRow {
-		s.fail(fmt.Errorf("index: no consensus hash at height %d", height))
+	if c, ok := s.hashes.get(height); ok {
+		return c
 	}
+	row := s.blockRow(height)
 	if s.err == nil {
 		c = [16]byte(row[headerRow:])
+		s.hashes.put(height, c)
 	}
 	return c
+}
+
+// blockRow returns the row of a block at or above FirstBlock.
+func (s *state) blockRow(height int) []byte {
+	row := s.bytes(heightKey(keyBlock, height))
+	if len(row) != blockRow {
+		s.damaged(fmt.Sprintf("block %d", height), errDamaged)
+	}
+	return row
 }
 
 // Lengths of the rows of blocks: below FirstBlock, and from there on.

@@ -1,0 +1,130 @@
+package chain
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/btcsuite/btcd/wire/v2"
+)
+
+// disconnect undoes the tip.
+func (ix *Index) disconnect() (names []Name, err error) {
+	t := ix.getTip()
+	if t.height == 0 || !ix.canUndo(t.height-1) {
+		return nil, fmt.Errorf("block %d: %w", t.height, ErrTooDeep)
+	}
+	prev := tip{height: t.height - 1, floor: t.floor}
+	err = ix.update(func(s *state) error {
+		s.begin(t.height, false)
+		row := s.bytes(heightKey(keyBlock, t.height))
+		var h wire.BlockHeader
+		if err := h.Deserialize(bytes.NewReader(row)); err != nil {
+			return fmt.Errorf("%w: %w", errDamaged, err)
+		}
+		prev.hash = h.PrevBlock
+		s.applyUndo(t.height)
+		s.dropOps(t.height)
+		if len(row) == blockRow {
+			s.raw(append([]byte{keyConsensus}, row[headerRow:headerRow+16]...), nil)
+		}
+		s.raw(heightKey(keyBlock, t.height), nil)
+		s.raw([]byte{keyTip}, prev.row())
+		names = slices.Sorted(maps.Keys(s.changed))
+		return s.err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("undo block %d: %w", t.height, err)
+	}
+	ix.hashes.cut(prev.height)
+	ix.setTip(prev)
+	return names, nil
+}
+
+// canUndo says if the blocks above a height can be undone.
+func (ix *Index) canUndo(height int) bool {
+	floor := ix.getTip().floor
+	return floor < ix.p.FirstBlock || height >= floor
+}
+
+// undoRowSize is how long a row of undo data gets, about.
+const undoRowSize = 32 << 10
+
+// writeUndo writes what the keys that the block changed were before. A row has
+// for each key its length, the key, 0 if it was absent or 1, then the old value's
+// length, the old value.
+func (s *state) writeUndo() {
+	var w rowWriter
+	n := 0
+	for _, o := range s.undo {
+		if (o.was == nil) == (o.cell.value == nil) && bytes.Equal(o.was, o.cell.value) {
+			continue
+		}
+		w.text(o.key)
+		w.bool(o.was != nil)
+		if o.was != nil {
+			w.bytes(o.was)
+		}
+		if len(w.b) >= undoRowSize {
+			s.raw(undoKey(s.height, n), w.b)
+			w.b, n = nil, n+1
+		}
+	}
+	if len(w.b) > 0 {
+		s.raw(undoKey(s.height, n), w.b)
+	}
+}
+
+func undoKey(height, n int) []byte {
+	return binary.BigEndian.AppendUint32(heightKey(keyUndo, height), uint32(n))
+}
+
+// parseUndo is writeUndo's inverse for one row.
+func parseUndo(row []byte) (old []oldValue, err error) {
+	r := rowReader{b: row}
+	for len(r.b) > 0 {
+		o := oldValue{key: r.text()}
+		if r.bool() {
+			o.was = append([]byte{}, r.bytes()...)
+		}
+		if o.key == "" {
+			return nil, errDamaged
+		}
+		old = append(old, o)
+	}
+	return old, r.end()
+}
+
+// undoRows calls fn with the rows of undo data of a block.
+func (s *state) undoRows(height int, fn func(key, row []byte)) {
+	for n := 0; ; n++ {
+		k := undoKey(height, n)
+		row := s.bytes(k)
+		if row == nil {
+			return
+		}
+		fn(k, row)
+	}
+}
+
+// dropUndo forgets how to undo a block.
+func (s *state) dropUndo(height int) {
+	s.undoRows(height, func(k, _ []byte) { s.raw(k, nil) })
+}
+
+// applyUndo puts back what a block changed.
+func (s *state) applyUndo(height int) {
+	s.undoRows(height, func(k, row []byte) {
+		old, err := parseUndo(row)
+		s.damaged(fmt.Sprintf("undo of block %d", height), err)
+		for _, o := range old {
+			s.raw([]byte(o.key), o.was)
+			if o.key[0] == keyName {
+				s.changed[nameOfKey(o.key[1:])] = true
+			}
+		}
+		s.raw(k, nil)
+	})
+}

@@ -1,0 +1,384 @@
+package chain
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"satchel/chain/ops"
+)
+
+// Of each accepted operation the index keeps what the rules read from its
+// transaction and what its serialised record adds to that. Operations that were
+// rejected changed nothing, not even what became of others, so they are not kept.
+//
+// A row of kind keyOps has operations of one block, in order. Each is its length,
+// then the index of its transaction, flags (1 byte), txid, the operation as on
+// the wire without the magic, with its length, script of the sender, key of the
+// sender with its length, unless the same as the sender's the recipient's
+// script, the fee if there is one (signed), the value hash if it is an import,
+// the number of outputs, if there is one the place of the operation before on
+// the same subject: how many blocks earlier, its index. The rest is the record:
+// its code, then its fields as recordFields says.
+const (
+	keptFee = 1 << iota
+	keptToSelf
+	keptValue
+	keptBefore
+)
+
+// kept is an accepted operation.
+type kept struct {
+	tx     *ops.Tx
+	before place  // of the last operation on the same subject
+	record string // serialised
+}
+
+// opsRowSize is how long a row of operations gets, about.
+const opsRowSize = 16 << 10
+
+func opsKey(height, index int) []byte {
+	return binary.BigEndian.AppendUint32(heightKey(keyOps, height), uint32(index))
+}
+
+// writeOps writes the rows of a block's accepted operations.
+func (s *state) writeOps(p *Params, txs []*ops.Tx, records []string) {
+	var row, txids rowWriter
+	last := 0
+	for i, t := range txs {
+		if records[i] == "" {
+			continue
+		}
+		b, err := kept{t, s.before[t.Index], records[i]}.encode(p, s.height)
+		if err != nil {
+			s.fail(err)
+			return
+		}
+		row.bytes(b)
+		txids.raw(t.Txid[:txidPrefix])
+		if last = t.Index; len(row.b) >= opsRowSize {
+			s.raw(opsKey(s.height, last), row.b)
+			row.b = nil
+		}
+	}
+	if len(row.b) > 0 {
+		s.raw(opsKey(s.height, last), row.b)
+	}
+	if len(txids.b) > 0 {
+		s.raw(heightKey(keyTxids, s.height), txids.b)
+	}
+}
+
+// txidPrefix is how many bytes of a transaction's id are kept to find it by.
+const txidPrefix = 4
+
+// dropOps deletes what writeOps wrote.
+func (s *state) dropOps(height int) {
+	prefix := heightKey(keyOps, height)
+	s.each(prefix, "", func(rest string) bool {
+		s.raw(append(slices.Clone(prefix), rest...), nil)
+		return true
+	})
+	s.raw(heightKey(keyTxids, height), nil)
+}
+
+func (k kept) encode(p *Params, height int) ([]byte, error) {
+	t := k.tx
+	push, err := ops.Encode(p.Magic, t.Op)
+	if err != nil {
+		return nil, err
+	}
+	push = push[len(p.Magic):]
+	_, imports := t.Op.(ops.Import)
+	toSelf := bytes.Equal(t.Sender, t.Recipient)
+	w := rowWriter{make([]byte, 0, 256)}
+	w.num(t.Index)
+	w.byte(bitIf(t.HasFee, keptFee) | bitIf(toSelf, keptToSelf) | bitIf(imports && t.HasValue, keptValue) | bitIf(k.before != place{}, keptBefore))
+	w.raw(t.Txid[:])
+	w.bytes(push)
+	w.script(t.Sender)
+	w.bytes(t.SenderKey)
+	if !toSelf {
+		w.script(t.Recipient)
+	}
+	if t.HasFee {
+		w.signed(t.Fee)
+	}
+	if imports && t.HasValue {
+		w.raw(t.Value[:])
+	}
+	w.num(t.Outputs)
+	if k.before != (place{}) {
+		w.place(place{height - k.before.height, k.before.index})
+	}
+	f := recordFields{p, t, push}
+	return w.b, f.encode(&w, k.record)
+}
+
+func bitIf(is bool, bit byte) byte {
+	if is {
+		return bit
+	}
+	return 0
+}
+
+// parseKept is encode's inverse.
+func parseKept(p *Params, height int, b []byte) (k kept, err error) {
+	r := rowReader{b: b}
+	t := &ops.Tx{Index: r.num()}
+	flags := r.byte()
+	copy(t.Txid[:], r.raw(len(t.Txid)))
+	push := r.bytes()
+	t.Sender = r.script()
+	t.SenderKey = r.bytes()
+	if t.Recipient = t.Sender; flags&keptToSelf == 0 {
+		t.Recipient = r.script()
+	}
+	if t.HasFee = flags&keptFee != 0; t.HasFee {
+		t.Fee = r.signed()
+	}
+	if t.HasValue = flags&keptValue != 0; t.HasValue {
+		copy(t.Value[:], r.raw(len(t.Value)))
+	}
+	t.Outputs = r.num()
+	k.tx = t
+	if flags&keptBefore != 0 {
+		k.before = place{height - r.num(), r.num()}
+	}
+	if t.Op, err = ops.Decode(p.Magic, append(slices.Clone(p.Magic[:]), push...)); err != nil {
+		return k, errDamaged
+	}
+	f := recordFields{p, t, push}
+	k.record = f.decode(&r)
+	return k, r.end()
+}
+
+// recordFields writes the fields of a record, most of which the transaction
+// knows, as a byte that says which of these they are.
+type recordFields struct {
+	p    *Params
+	t    *ops.Tx
+	push []byte
+}
+
+const (
+	keptText      = iota // length, text
+	keptHex              // length, bytes
+	keptEmpty            //
+	keptNumber           // number
+	keptPush             // where in the push, length: text
+	keptPushHex          // where in the push, length: bytes
+	keptSender           // script
+	keptSenderKey        //
+	keptRecipient        // script
+	keptSenderAddress
+	keptRecipientAddress
+	keptTxid
+)
+
+func (f recordFields) encode(w *rowWriter, record string) error {
+	code, fields, err := splitRecord(record)
+	if err != nil {
+		return err
+	}
+	w.byte(code)
+	w.num(len(fields))
+	for _, text := range fields {
+		f.encodeField(w, text)
+	}
+	return nil
+}
+
+func (f recordFields) encodeField(w *rowWriter, text string) {
+	switch {
+	case text == "":
+		w.byte(keptEmpty)
+		return
+	case len(text) < 10:
+		if n, err := strconv.Atoi(text); err == nil && n >= 0 && strconv.Itoa(n) == text {
+			w.byte(keptNumber)
+			w.num(n)
+			return
+		}
+	case len(text) > 24 && len(text) < 36: // as addresses are
+		if text == f.p.address(f.t.Sender) {
+			w.byte(keptSenderAddress)
+			return
+		}
+		if text == f.p.address(f.t.Recipient) {
+			w.byte(keptRecipientAddress)
+			return
+		}
+	}
+	if b, err := hex.DecodeString(text); err == nil && hexOf(b) == text {
+		f.encodeHex(w, b)
+		return
+	}
+	if i := bytes.Index(f.push, []byte(text)); i >= 0 {
+		w.byte(keptPush)
+		w.num(i)
+		w.num(len(text))
+		return
+	}
+	w.byte(keptText)
+	w.text(text)
+}
+
+func (f recordFields) encodeHex(w *rowWriter, b []byte) {
+	txid := slices.Clone(f.t.Txid[:])
+	slices.Reverse(txid)
+	switch i := bytes.Index(f.push, b); {
+	case bytes.Equal(b, f.t.Sender):
+		w.byte(keptSender)
+	case bytes.Equal(b, f.t.SenderKey):
+		w.byte(keptSenderKey)
+	case bytes.Equal(b, f.t.Recipient):
+		w.byte(keptRecipient)
+	case bytes.Equal(b, txid):
+		w.byte(keptTxid)
+	case i >= 0:
+		w.byte(keptPushHex)
+		w.num(i)
+		w.num(len(b))
+	default:
+		w.byte(keptHex)
+		w.bytes(b)
+	}
+}
+
+// decode reads what encode wrote.
+func (f recordFields) decode(r *rowReader) string {
+	rec := record(r.byte())
+	for n := r.num(); n > 0 && !r.bad; n-- {
+		rec.text(f.decodeField(r))
+	}
+	return rec.String()
+}
+
+func (f recordFields) decodeField(r *rowReader) string {
+	switch r.byte() {
+	case keptText:
+		return r.text()
+	case keptHex:
+		return hexOf(r.bytes())
+	case keptEmpty:
+		return ""
+	case keptNumber:
+		return strconv.Itoa(r.num())
+	case keptPush:
+		return string(f.piece(r))
+	case keptPushHex:
+		return hexOf(f.piece(r))
+	case keptSender:
+		return hexOf(f.t.Sender)
+	case keptSenderKey:
+		return hexOf(f.t.SenderKey)
+	case keptRecipient:
+		return hexOf(f.t.Recipient)
+	case keptSenderAddress:
+		return f.p.address(f.t.Sender)
+	case keptRecipientAddress:
+		return f.p.address(f.t.Recipient)
+	case keptTxid:
+		return f.t.Txid.String()
+	}
+	r.fail()
+	return ""
+}
+
+// piece reads which part of the push is meant.
+func (f recordFields) piece(r *rowReader) []byte {
+	from, n := r.num(), r.num()
+	if from+n > len(f.push) {
+		r.fail()
+		return nil
+	}
+	return f.push[from : from+n]
+}
+
+var errRecord = errors.New("a record is not as records are")
+
+// splitRecord returns the code of a record and its fields.
+func splitRecord(record string) (code byte, fields []string, err error) {
+	if len(record) < 2 || record[1] != ':' {
+		return 0, nil, errRecord
+	}
+	code, record = record[0], record[2:]
+	for {
+		digits, rest, ok := strings.Cut(record, ":")
+		n, err := strconv.Atoi(digits)
+		if !ok || err != nil || n < 0 || n > len(rest) {
+			return 0, nil, errRecord
+		}
+		fields = append(fields, rest[:n])
+		if len(rest) == n {
+			return code, fields, nil
+		}
+		if rest[n] != ',' {
+			return 0, nil, errRecord
+		}
+		record = rest[n+1:]
+	}
+}
+
+// operation tells what is kept as others see it.
+func (k kept) operation(height int) (o Operation, err error) {
+	_, fields, err := splitRecord(k.record)
+	if err != nil {
+		return o, errDamaged
+	}
+	o = Operation{Height: height, Index: k.tx.Index, Txid: k.tx.Txid, Op: string(k.tx.Op.Code()), Owner: k.tx.Sender, Record: k.record}
+	switch op := k.tx.Op.(type) {
+	case ops.NamePreorder, ops.NamespacePreorder:
+	case ops.NamespaceReveal:
+		o.Subject, o.Owner = op.ID, k.tx.Recipient
+	case ops.NamespaceReady:
+		o.Subject = op.ID
+	default:
+		return o, o.ofName(fields)
+	}
+	return o, nil
+}
+
+// ofName takes what an operation on a name made of it from the record's fields,
+// the first of which are those of entry.fields.
+func (o *Operation) ofName(fields []string) error {
+	if len(fields) < 11 {
+		return errDamaged
+	}
+	o.Subject, o.Op = fields[0], fields[10]
+	value, err1 := hex.DecodeString(fields[1])
+	owner, err2 := hex.DecodeString(fields[2])
+	if err1 != nil || err2 != nil || len(value) != 0 && len(value) != 20 {
+		return errDamaged
+	}
+	o.Owner = owner
+	if len(value) > 0 {
+		o.Value = (*[20]byte)(value)
+	}
+	return nil
+}
+
+// eachKept calls fn with the operations in a row of kind keyOps, from the one
+// with an index on, until it gives an error.
+func eachKept(p *Params, height, index int, row []byte, fn func(kept) error) error {
+	r := rowReader{b: row}
+	for len(r.b) > 0 {
+		b := r.bytes()
+		if own := (&rowReader{b: b}).num(); own < index {
+			continue
+		}
+		k, err := parseKept(p, height, b)
+		if err == nil {
+			err = fn(k)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return r.end()
+}

@@ -98,6 +98,19 @@ func TestImportedFees(t *testing.T) {
 	})
 }
 
+// TestLargeFees: a float may have an exponent and no point.
+func TestLargeFees(t *testing.T) {
+	eachRuleSet(t, func(m *maker) {
+		r := space
+		r.Base, r.Buckets[2] = 10, 9
+		m.must(m.preorderSpace("test", root, root, spaceCost))
+		m.must(m.reveal(r, root, root))
+		m.want("import", m.did(m.give("amy.test", root, ada, 1)), map[int]string{fieldFee: "1e+12"})
+		m.must(m.ready("test", root))
+		m.want("renewal", m.did(m.renew("amy.test", ada, 2e12)), map[int]string{fieldFee: "2e+12"})
+	})
+}
+
 // TestFloats writes prices as Python 2 did.
 func TestFloats(t *testing.T) {
 	for _, c := range []struct {

@@ -17,6 +17,7 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 
 	"satchel/chain/bitcoin/rpc"
+	"satchel/chain/registrar"
 )
 
 // A node answers as bitcoind does, each method by a function of how often it
@@ -265,6 +266,27 @@ func TestFeeRate(t *testing.T) {
 		case b.want > 0 && err == nil && got == b.want:
 		default:
 			t.Errorf("%+v: %d, %v", b, got, err)
+		}
+	}
+}
+
+// TestSearchAgain has blocks come while coins are looked for: what was found
+// before and after one doesn't fit together.
+func TestSearchAgain(t *testing.T) {
+	for _, b := range []struct {
+		tips     string
+		searches int
+		fails    bool
+	}{{"aaaaaa", 1, false}, {"abbbbb", 2, false}, {"abcdef", 3, true}} {
+		n, o := serve(t, map[string]func(int) string{
+			"version":               always(`{"btcdjsonrpcapi":{}}`),
+			"getblockcount":         always("7"),
+			"getbestblockhash":      func(n int) string { return fmt.Sprintf("%q", b.tips[n-1:n]) },
+			"searchrawtransactions": always("error -5 No information available about address"),
+		})
+		_, err := open(t, o).Unspent(t.Context(), registrar.ScriptOf(mustKey(t)))
+		if (err != nil) != b.fails || n.calls["searchrawtransactions"] != b.searches {
+			t.Errorf("tips %s: searched %d times, %v", b.tips, n.calls["searchrawtransactions"], err)
 		}
 	}
 }

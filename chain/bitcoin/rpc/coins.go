@@ -92,22 +92,15 @@ func (c *Client) scan(ctx context.Context, script []byte) ([]bitcoin.Output, err
 	return found.list, nil
 }
 
+// scanNow has the node scan, after somebody else's scan if one goes on.
 func (c *Client) scanNow(ctx context.Context, script []byte) (found scan, err error) {
-	var v struct {
-		Best     string `json:"bestblock"`
-		Unspents []struct {
-			Txid   string      `json:"txid"`
-			Vout   uint32      `json:"vout"`
-			Amount json.Number `json:"amount"`
-			Height int         `json:"height"`
-		} `json:"unspents"`
-	}
+	var v scanned
 	for {
 		err = c.call(ctx, scanTime, &v, "scantxoutset", "start", []string{"raw(" + hex.EncodeToString(script) + ")"})
 		if code(err) != codeScanning || !says(err, "in progress") {
 			break
 		}
-		select { // somebody else's scan
+		select {
 		case <-time.After(scanPause):
 		case <-ctx.Done():
 			return found, err
@@ -116,25 +109,40 @@ func (c *Client) scanNow(ctx context.Context, script []byte) (found scan, err er
 	if err != nil {
 		return found, err
 	}
-	if len(v.Unspents) > maxCoins {
-		return found, fmt.Errorf("scantxoutset from %s: more than %d coins", c.shown(), maxCoins)
-	}
 	found.best = v.Best
+	if found.list, err = v.outputs(script); err != nil {
+		err = fmt.Errorf("scantxoutset from %s: %w", c.shown(), err)
+	}
+	return found, err
+}
+
+// scanned is an answer to scantxoutset.
+type scanned struct {
+	Best     string `json:"bestblock"`
+	Unspents []struct {
+		Txid   string      `json:"txid"`
+		Vout   uint32      `json:"vout"`
+		Amount json.Number `json:"amount"`
+		Height int         `json:"height"`
+	} `json:"unspents"`
+}
+
+func (v *scanned) outputs(script []byte) (list []bitcoin.Output, err error) {
+	if len(v.Unspents) > maxCoins {
+		return nil, fmt.Errorf("more than %d coins", maxCoins)
+	}
 	for _, u := range v.Unspents {
 		h, err := chainhash.NewHashFromStr(u.Txid)
-		if err == nil && (u.Height < 0 || len(u.Txid) != 2*chainhash.HashSize) {
-			err = errors.New("not a coin")
-		}
-		if err != nil {
-			return found, fmt.Errorf("scantxoutset from %s: %w", c.shown(), err)
+		if err != nil || u.Height < 0 || len(u.Txid) != 2*chainhash.HashSize {
+			return nil, fmt.Errorf("%.64q at height %d is no coin", u.Txid, u.Height)
 		}
 		sat, err := satoshi(u.Amount)
 		if err != nil {
-			return found, fmt.Errorf("scantxoutset from %s: %w", c.shown(), err)
+			return nil, err
 		}
-		found.list = append(found.list, bitcoin.Output{OutPoint: wire.OutPoint{Hash: *h, Index: u.Vout}, Value: sat, Script: script, Height: u.Height})
+		list = append(list, bitcoin.Output{OutPoint: wire.OutPoint{Hash: *h, Index: u.Vout}, Value: sat, Script: script, Height: u.Height})
 	}
-	return found, nil
+	return list, nil
 }
 
 // scanPause is how long to wait for another's scan before asking again.
@@ -215,10 +223,10 @@ func (c *Client) tip(ctx context.Context) (hash string, err error) {
 
 // address returns what btcd's index has a script under.
 func (c *Client) address(script []byte) (string, error) {
-	if c.o.Chain == nil {
+	if c.chain == nil {
 		return "", errors.New("coins of a btcd: its network is not known")
 	}
-	_, addrs, _, err := txscript.ExtractPkScriptAddrs(script, c.o.Chain)
+	_, addrs, _, err := txscript.ExtractPkScriptAddrs(script, c.chain)
 	if err != nil || len(addrs) != 1 {
 		return "", fmt.Errorf("coins of script %x: it has no address", script)
 	}

@@ -64,9 +64,8 @@ func Open(o Options) (*Client, error) {
 	if o.Cookie != "" && o.User != "" {
 		return nil, fmt.Errorf("%s: a cookie file or a user and password, not both", u.Host)
 	}
-	o.URL = ""
 	c := New(u.String())
-	c.User, c.Password, c.o = o.User, o.Password, o
+	c.User, c.Password, c.cookie.file, c.chain = o.User, o.Password, o.Cookie, o.Chain
 	c.greeted.done.Store(false)
 	c.greeted.turn = make(chan struct{}, 1)
 	if o.CA != "" {
@@ -93,6 +92,7 @@ func (c *Client) trust(file string) error {
 
 // A cookie is what the cookie file said last.
 type cookie struct {
+	file           string // empty: there is none
 	mu             sync.Mutex
 	user, password string
 }
@@ -103,20 +103,20 @@ const maxCookie = 4 << 10
 // credentials returns user and password. Of a cookie whose password is the one
 // that was refused the file is read again.
 func (c *Client) credentials(refused string) (user, password string, err error) {
-	if c.o.Cookie == "" {
+	k := &c.cookie
+	if k.file == "" {
 		return c.User, c.Password, nil
 	}
-	k := &c.cookie
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.user == "" || k.password == refused {
-		b, err := os.ReadFile(c.o.Cookie)
+		b, err := os.ReadFile(k.file)
 		if err != nil {
 			return "", "", fmt.Errorf("cookie of the node, which is there while bitcoind runs: %w", err)
 		}
 		user, password, ok := strings.Cut(string(bytes.TrimSpace(b)), ":")
 		if !ok || user == "" || len(b) > maxCookie {
-			return "", "", fmt.Errorf("%s is no cookie file of bitcoind", c.o.Cookie)
+			return "", "", fmt.Errorf("%s is no cookie file of bitcoind", k.file)
 		}
 		k.user, k.password = user, password
 	}
@@ -150,7 +150,7 @@ func (c *Client) greet(ctx context.Context) error {
 	}
 	var version map[string]json.RawMessage
 	err := c.call(ctx, timeout, &version, "version")
-	if err != nil && code(err) != codeNoMethod {
+	if err != nil && code(err) != codeNoMethod && !errors.Is(err, os.ErrPermission) { // bitcoind's rpcwhitelist
 		return err
 	}
 	_, btcd := version["btcdjsonrpcapi"]
@@ -160,15 +160,15 @@ func (c *Client) greet(ctx context.Context) error {
 }
 
 func (c *Client) checkNetwork(ctx context.Context) error {
-	if c.o.Chain == nil {
+	if c.chain == nil {
 		return nil
 	}
 	var genesis string
 	if err := c.call(ctx, timeout, &genesis, "getblockhash", 0); err != nil {
 		return err
 	}
-	if genesis != c.o.Chain.GenesisHash.String() {
-		return fmt.Errorf("%s: %w: its first block is %s, that of %s is %v", c.shown(), ErrNetwork, limit(genesis), c.o.Chain.Name, c.o.Chain.GenesisHash)
+	if genesis != c.chain.GenesisHash.String() {
+		return fmt.Errorf("%s: %w: its first block is %s, that of %s is %v", c.shown(), ErrNetwork, limit(genesis), c.chain.Name, c.chain.GenesisHash)
 	}
 	return nil
 }

@@ -15,7 +15,6 @@ const (
 	codeRejected = -26    // a transaction that the rules refuse
 	codeKnown    = -27    // a transaction that is in the chain or about to be
 	codeNoMethod = -32601 // the node doesn't know the method
-	codeInternal = -32603 // btcd: also a block that is not on the best chain
 	codeScanning = -8     // of scantxoutset: another scan goes on
 )
 

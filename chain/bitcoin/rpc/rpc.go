@@ -24,6 +24,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/btcsuite/btcd/chaincfg/v2"
 )
 
 const (
@@ -42,8 +44,8 @@ type Client struct {
 	URL            string // of the node, without credentials
 	User, Password string // empty: none
 
-	o       Options
 	cookie  cookie
+	chain   *chaincfg.Params // nil: any
 	greeted greeted
 	scans   scans
 }
@@ -223,7 +225,7 @@ func (c *Client) send(ctx context.Context, limit time.Duration, body []byte) ([]
 		return nil, err
 	}
 	b, err := c.sendAs(ctx, body, user, password)
-	if c.o.Cookie == "" || !errors.Is(err, os.ErrPermission) {
+	if c.cookie.file == "" || !errors.Is(err, os.ErrPermission) {
 		return b, err
 	}
 	user, again, e := c.credentials(password)
@@ -269,7 +271,7 @@ func (c *Client) status(code int, b []byte) error {
 	case code == http.StatusUnauthorized:
 		return fmt.Errorf("%s refuses the user and password: %w", c.shown(), os.ErrPermission)
 	case code == http.StatusForbidden:
-		return fmt.Errorf("%s refuses this machine (bitcoind: rpcallowip): %w", c.shown(), os.ErrPermission)
+		return fmt.Errorf("%s refuses this machine or method (bitcoind: rpcallowip, rpcwhitelist): %w", c.shown(), os.ErrPermission)
 	case code == http.StatusServiceUnavailable:
 		return fmt.Errorf("%s: %w", c.shown(), errBusy)
 	case code != http.StatusOK && !json.Valid(b):

@@ -15,7 +15,7 @@ import (
 
 // roundTime bounds one round, so that a source which doesn't answer holds up
 // nobody for ever.
-const roundTime = 10 * time.Minute
+const roundTime = 30 * time.Minute
 
 // advance takes a job as far as it goes now: a round. moved says that another
 // one may bring it further at once.
@@ -161,7 +161,10 @@ func (r *Registrar) push(ctx context.Context, e *entry, o *operation, key *btcec
 		}
 		return r.rebuild(ctx, e, o, coins, nil, key, 0)
 	}
-	at, height := t.where(coins)
+	at, height, err := r.where(ctx, t, coins)
+	if err != nil {
+		return false, err
+	}
 	tip, _ := r.Index.Tip()
 	if o.done() {
 		return true, nil // the index was a block behind that
@@ -199,6 +202,7 @@ func (r *Registrar) void(e *entry, t *Tx) (moved bool, err error) {
 		return false, err
 	}
 	if e.voided++; e.voided > maxVoid {
+		e.voided = 0
 		return false, fmt.Errorf("%w: %v, and %d before it", ErrSpent, t.Txid(), maxVoid)
 	}
 	return true, nil
@@ -221,11 +225,18 @@ func (r *Registrar) gone(e *entry, t *Tx, why error) (moved bool, err error) {
 		return false, nil
 	}
 	t.Void, e.lost = true, 0
-	return true, r.save(e)
+	if err := r.save(e); err != nil {
+		return false, err
+	}
+	if e.voided++; e.voided > maxVoid {
+		e.voided = 0 // whoever comes again may try again
+		return false, fmt.Errorf("%d transactions in a row can't be mined: %w", maxVoid+1, why)
+	}
+	return true, nil
 }
 
-// resend sends a transaction that can't be seen and whose coins are gone. Most
-// often it is known and only its change is spent already.
+// resend sends a transaction that nobody knows and whose coins are gone, to learn
+// whether that is so.
 func (r *Registrar) resend(ctx context.Context, e *entry, t *Tx) (moved bool, err error) {
 	_, err = r.Chain.Broadcast(ctx, t.Raw)
 	if err != nil && !rejected(err) {
@@ -327,10 +338,13 @@ func (r *Registrar) refused(ctx context.Context, e *entry, o *operation, t *Tx, 
 	if err != nil {
 		return false, r.coinsError(e, err)
 	}
-	switch at, _ := t.where(coins); at {
-	case mined, pooled:
+	at, _, err := r.where(ctx, t, coins)
+	switch {
+	case err != nil:
+		return false, err
+	case at == mined, at == pooled:
 		return false, nil // it has it already
-	case gone:
+	case at == gone:
 		return r.gone(e, t, why)
 	}
 	if !strings.Contains(strings.ToLower(why.Error()), "fee") {

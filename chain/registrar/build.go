@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/btcsuite/btcd/btcec/v2"
+	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"satchel/chain/bitcoin"
@@ -85,7 +86,9 @@ func (r *Registrar) newTx(ctx context.Context, e *entry, o *operation, coins []b
 		rate, _ = r.rate(ctx)
 	}
 	d := draft{script: e.Owner, outs: append([]*wire.TxOut{wire.NewTxOut(0, script)}, o.outs...), change: o.change, rate: rate}
-	d.must, d.over = e.conflicts(coins, old)
+	if d.must, d.over, err = r.conflicts(ctx, e, coins, old); err != nil {
+		return Tx{}, err
+	}
 	d.may, _ = r.free(e, coins, d.must)
 	if err := d.fill(); err != nil {
 		return Tx{}, err
@@ -104,21 +107,26 @@ func (r *Registrar) newTx(ctx context.Context, e *entry, o *operation, coins []b
 }
 
 // conflicts returns what a new transaction of the job has to spend: all that old
-// spends, and a coin of each other one that has any left. So at most one of them
-// can be confirmed. over is the highest fee among them.
-func (e *entry) conflicts(coins []bitcoin.Output, old *Tx) (must []bitcoin.Output, over int64) {
-	has := func(list []bitcoin.Output, o wire.OutPoint) bool {
-		return slices.ContainsFunc(list, func(c bitcoin.Output) bool { return c.OutPoint == o })
-	}
+// spends, and a coin of each other one that may still be mined. So at most one of
+// them can be. over is the highest fee among them.
+func (r *Registrar) conflicts(ctx context.Context, e *entry, coins []bitcoin.Output, old *Tx) (must []bitcoin.Output, over int64, err error) {
 	if old != nil {
-		must = old.coins(e.Owner)
-		over = old.Fee
+		must, over = old.coins(e.Owner), old.Fee
 	}
+	pending := make(map[chainhash.Hash]bool)
 	for i := range e.Txs {
 		t := &e.Txs[i]
-		at, _ := t.where(coins)
+		at, _, err := r.where(ctx, t, coins)
+		if err != nil {
+			return nil, 0, err
+		}
+		if at == mined {
+			continue
+		}
+		pending[t.Txid()] = true
 		left := slices.DeleteFunc(t.coins(e.Owner), func(c bitcoin.Output) bool {
-			return at == mined || at != pooled && !has(coins, c.OutPoint)
+			return at != pooled && !has(coins, c.OutPoint) ||
+				pending[c.OutPoint.Hash] // made by an earlier one, and goes with that
 		})
 		if t == old || len(left) == 0 {
 			continue
@@ -128,7 +136,11 @@ func (e *entry) conflicts(coins []bitcoin.Output, old *Tx) (must []bitcoin.Outpu
 			must = append(must, left[0])
 		}
 	}
-	return must, over
+	return must, over, nil
+}
+
+func has(list []bitcoin.Output, o wire.OutPoint) bool {
+	return slices.ContainsFunc(list, func(c bitcoin.Output) bool { return c.OutPoint == o })
 }
 
 // free returns the coins that an entry may spend beyond those: in blocks that the
@@ -139,7 +151,7 @@ func (r *Registrar) free(e *entry, coins, must []bitcoin.Output) (free []bitcoin
 	others := r.open()
 	for _, c := range coins {
 		switch {
-		case slices.ContainsFunc(must, func(m bitcoin.Output) bool { return m.OutPoint == c.OutPoint }):
+		case has(must, c.OutPoint):
 		case c.Height == 0 || c.Height > tip:
 			later += c.Value
 		case slices.ContainsFunc(others, func(o *entry) bool { return o != e && o.claims(c.OutPoint) }):

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -33,7 +34,7 @@ type pool struct {
 	txs     []*wire.MsgTx
 	floor   int64 // satoshi per 1,000 bytes below which nothing is taken
 	rate    int64 // that FeeRate says; 0: it can't tell
-	hidden  bool  // Unspent doesn't know the pool, as with a node that scans blocks
+	view    view  // of the pool, that Unspent has
 	down    error
 	fail    int // the next Broadcast fails: 1 before, 2 after it is taken
 	refused int
@@ -57,6 +58,29 @@ func newPool(t *testing.T, confirmations int) *pool {
 	t.Cleanup(func() { p.ix.Close() })
 	p.f = chain.NewFollower(p, p.ix, chain.FollowerOptions{Log: slog.New(slog.DiscardHandler)})
 	return p
+}
+
+// A view is what a source knows of coins in the memory pool.
+type view int
+
+const (
+	whole      view = iota
+	spentOnly       // what is spent there is gone, what is made there not seen
+	blocksOnly      // nothing
+)
+
+// PrevTx implements bitcoin.PrevTxer.
+func (p *pool) PrevTx(ctx context.Context, txid chainhash.Hash) ([]byte, error) {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	for _, tx := range p.txs {
+		if tx.TxHash() == txid {
+			var b bytes.Buffer
+			_ = tx.Serialize(&b)
+			return b.Bytes(), nil
+		}
+	}
+	return p.Node.PrevTx(ctx, txid)
 }
 
 // registrar returns one whose queue is in dir: another one stands for the process
@@ -207,10 +231,13 @@ func (p *pool) Unspent(ctx context.Context, script []byte) ([]bitcoin.Output, er
 	p.lock.Lock()
 	defer p.lock.Unlock()
 	coins, err := p.Node.Unspent(ctx, script)
-	if p.hidden {
+	if p.view == blocksOnly {
 		return coins, err
 	}
 	for _, tx := range p.txs {
+		if p.view == spentOnly {
+			break
+		}
 		for i, out := range tx.TxOut {
 			if bytes.Equal(out.PkScript, script) {
 				coins = append(coins, bitcoin.Output{OutPoint: wire.OutPoint{Hash: tx.TxHash(), Index: uint32(i)}, Value: out.Value, Script: script})
@@ -299,7 +326,7 @@ func (p *pool) walk(r *registrar.Registrar, id int, key *btcec.PrivateKey, step 
 
 // run walks a job until it has to wait: context.Canceled.
 func (p *pool) run(r *registrar.Registrar, id int, key *btcec.PrivateKey) error {
-	ctx, cancel := context.WithCancel(p.t.Context())
+	ctx, cancel := context.WithTimeout(p.t.Context(), 20*time.Second)
 	defer cancel()
 	return r.Run(ctx, id, key, registrar.Watch{State: func(string) { cancel() }})
 }
@@ -346,9 +373,9 @@ func (p *pool) add(r *registrar.Registrar, g registrar.Goal, t registrar.Terms) 
 // TestConfirmations walks a name over a chain whose blocks count when six others
 // are on them.
 func TestConfirmations(t *testing.T) {
-	for _, hidden := range []bool{false, true} {
+	for v := whole; v <= blocksOnly; v++ {
 		p := newPool(t, 6)
-		p.hidden = hidden
+		p.view = v
 		key, script := newKey(t)
 		p.fund(key, 100_000)
 		p.empty(6)

@@ -21,8 +21,10 @@ import (
 // old. What replaces it spends the same coins, so the price is burnt once,
 // whichever of them is mined.
 func TestStale(t *testing.T) {
-	for _, confirmations := range []int{0, 6} {
+	for i := range 6 {
+		confirmations := 6 * (i % 2)
 		p := newPool(t, confirmations)
+		p.view = view(i / 2)
 		p.rate = 2000 // all the time
 		key, _ := newKey(t)
 		p.fund(key, 100_000)
@@ -50,7 +52,14 @@ func TestStale(t *testing.T) {
 // TestAmended has a job change its mind about a zone file while the update to the
 // first one waits for a block.
 func TestAmended(t *testing.T) {
+	for v := whole; v <= blocksOnly; v++ {
+		testAmended(t, v)
+	}
+}
+
+func testAmended(t *testing.T, v view) {
 	p := newPool(t, 0)
+	p.view = v
 	key, _ := newKey(t)
 	r := p.registrar(filepath.Join(t.TempDir(), "queue"))
 	for range 3 {
@@ -71,7 +80,7 @@ func TestAmended(t *testing.T) {
 		t.Errorf("%+v, %v", rec, err)
 	}
 	if len(last) != 1 || len(p.seen) != 3+3 {
-		t.Errorf("%d under way, %d sent", len(last), len(p.seen))
+		t.Errorf("view %d: %d under way, %d sent", v, len(last), len(p.seen))
 	}
 }
 
@@ -437,7 +446,7 @@ func TestQuote(t *testing.T) {
 // TestAnyWeather crashes, reorganises and disconnects at random. The name is
 // registered in the end, and its price was burnt exactly once.
 func TestAnyWeather(t *testing.T) {
-	seeds := 12
+	seeds := 9
 	if testing.Short() {
 		seeds = 3
 	}
@@ -446,7 +455,7 @@ func TestAnyWeather(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(uint64(seed), 1))
 			confirmations := 3 * (seed % 2)
 			p := newPool(t, confirmations)
-			p.hidden = seed%3 == 0
+			p.view = view(seed % 3)
 			key, script := newKey(t)
 			for range 1 + seed%3 {
 				p.fund(key, 100_000)

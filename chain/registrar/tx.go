@@ -3,8 +3,10 @@ package registrar
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/btcsuite/btcd/address/v2"
@@ -84,6 +86,24 @@ const (
 	mined               // in a block
 	gone                // coins of it are spent or undone, and it can't be seen
 )
+
+// where finds a transaction: among its owner's coins, or, as some sources don't
+// tell of coins in the memory pool, by asking for it.
+func (r *Registrar) where(ctx context.Context, t *Tx, coins []bitcoin.Output) (at place, height int, err error) {
+	at, height = t.where(coins)
+	src, ok := r.Chain.(bitcoin.PrevTxer)
+	if at != gone || !ok || !t.Signed || t.Done || t.Spent {
+		return at, height, nil
+	}
+	switch _, err := src.PrevTx(ctx, t.Txid()); {
+	case err == nil:
+		return pooled, 0, nil
+	case errors.Is(err, os.ErrNotExist):
+		return gone, 0, nil
+	default:
+		return gone, 0, fmt.Errorf("transaction %v: %w", t.Txid(), err)
+	}
+}
 
 // where finds a transaction among its owner's coins: each one pays its owner
 // change. height is that of its block.

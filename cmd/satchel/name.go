@@ -108,6 +108,9 @@ func (a *app) reach(ctx context.Context, c *command, f *nameFlags, args goalArgs
 	if err := f.fill(&args); err != nil {
 		return stepsResult{}, err
 	}
+	if hasParent(args.Name) {
+		return a.reachBelow(ctx, c, f, args)
+	}
 	s, err := a.open(ctx, c.name)
 	if err != nil {
 		return stepsResult{}, err

@@ -86,7 +86,7 @@ func (r *rules) renew(t *ops.Tx, e *entry, ns *namespace) func() string {
 // writeFee writes a fee as a number of the kind that the entry has already: the
 // fee of an imported name is a price, and those are floats.
 func (e *entry) writeFee(fee int64) string {
-	if strings.Contains(e.Fee, ".") || strings.Contains(e.Fee, "e") {
+	if strings.ContainsAny(e.Fee, ".e") {
 		return pythonFloat(float64(fee))
 	}
 	return strconv.FormatInt(fee, 10)

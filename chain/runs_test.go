@@ -50,7 +50,7 @@ type recordedTx struct {
 // TestRecordedRuns replays runs of the old registry from their raw
 // transactions: every serialised operation, decision and hash must be the same.
 func TestRecordedRuns(t *testing.T) {
-	replayAll(t, "runs", readVectors(t, "SATCHEL_RUNS", "consensus_runs.jsonl.gz"))
+	replayAll(t, "runs", vectors(t, "SATCHEL_RUNS", "consensus_runs.jsonl.gz"))
 }
 
 // TestOwnRuns replays runs of our own making, of both rule sets: tables of
@@ -59,10 +59,9 @@ func TestOwnRuns(t *testing.T) {
 	if *makeRuns {
 		writeOwnRuns(t)
 	}
-	lines := readLines(t, ownRuns)
-	replayAll(t, "own runs", lines)
+	replayAll(t, "own runs", ownRuns)
 	seen := make(map[string]int)
-	for _, line := range lines {
+	for _, line := range readLines(t, ownRuns) {
 		run, err := parseRun(line)
 		if err != nil {
 			t.Fatal(err)
@@ -86,11 +85,11 @@ func TestOwnRuns(t *testing.T) {
 	}
 }
 
-// replayAll ends with a count, whatever happens.
-func replayAll(t *testing.T, what string, lines [][]byte) {
+// replayAll replays the runs in a file and ends with a count, whatever happens.
+func replayAll(t *testing.T, what, path string) {
 	passed, failed := 0, 0
 	defer func() { fmt.Printf("%s: %d passed, %d failed\n", what, passed, failed) }()
-	for i, line := range lines {
+	for i, line := range readLines(t, path) {
 		run, err := parseRun(line)
 		if err != nil {
 			failed++

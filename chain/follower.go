@@ -267,12 +267,43 @@ func (f *Follower) loadHeaders() error {
 	return nil
 }
 
-// fetchHeaders asks for headers until the source has no more.
+// fetchHeaders asks for headers until the source has no more; of several, each,
+// and one that answers well is enough.
 func (f *Follower) fetchHeaders(ctx context.Context) error {
+	s, ok := f.src.(bitcoin.Several)
+	if !ok {
+		return f.fetchHeadersFrom(ctx, f.src)
+	}
+	var errs []error
+	good := false
+	for _, src := range s.Members() {
+		err := f.fetchHeadersFrom(ctx, src)
+		if b, ok := src.(bitcoin.Blamer); ok && errors.Is(err, bitcoin.ErrBadHeader) && !errors.Is(err, bitcoin.ErrFuture) {
+			b.Blame(err)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := f.loadHeaders(); err != nil {
+			return err
+		}
+		good = good || err == nil
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if good {
+		return nil
+	}
+	return errors.Join(errs...)
+}
+
+// fetchHeadersFrom asks one source.
+func (f *Follower) fetchHeadersFrom(ctx context.Context, src bitcoin.Source) error {
 	locator, tip, height := f.headers.Locator(), chainhash.Hash{}, -1
 	defer f.showBest()
 	for {
-		hs, err := ask(ctx, f, func(ctx context.Context) ([]wire.BlockHeader, error) { return f.src.Headers(ctx, locator) })
+		hs, err := ask(ctx, f, func(ctx context.Context) ([]wire.BlockHeader, error) { return src.Headers(ctx, locator) })
 		if err != nil {
 			return fmt.Errorf("headers: %w", err)
 		}

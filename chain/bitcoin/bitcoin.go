@@ -77,3 +77,17 @@ type FeeEstimator interface {
 	// can't tell answers os.ErrNotExist.
 	FeeRate(ctx context.Context, blocks int) (int64, error)
 }
+
+// A Several is a source made of others. Each may be on another chain, so
+// whoever verifies asks each of them for headers, and the chain with the most
+// work wins.
+type Several interface {
+	// Members returns those that are worth asking now, best first.
+	Members() []Source
+}
+
+// A Blamer is told that what it said was bad: whoever answered should not be
+// asked again for a while.
+type Blamer interface {
+	Blame(err error)
+}

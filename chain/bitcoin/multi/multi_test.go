@@ -1,0 +1,323 @@
+package multi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"satchel/chain"
+	"satchel/chain/bitcoin"
+	"satchel/chain/chaintest"
+	"satchel/chain/ops"
+)
+
+const firstBlock = 5
+
+// liar is a source of an honest chain that changes what it hands out.
+type liar struct {
+	*chaintest.Chain
+	headers func(hs []wire.BlockHeader) []wire.BlockHeader
+	block   func(raw []byte) []byte
+	prevTx  func(raw []byte) []byte
+	fail    func(ctx context.Context) error
+	blamed  int
+}
+
+func (l *liar) Blame(error)           { l.blamed++ }
+func (l *liar) Wake() <-chan struct{} { return nil }
+
+func (l *liar) failure(ctx context.Context) error {
+	if l.fail != nil {
+		return l.fail(ctx)
+	}
+	return nil
+}
+
+func (l *liar) Headers(ctx context.Context, locator []chainhash.Hash) ([]wire.BlockHeader, error) {
+	hs, err := l.Chain.Headers(ctx, locator)
+	if l.headers != nil {
+		hs = l.headers(hs)
+	}
+	return hs, errors.Join(err, l.failure(ctx))
+}
+
+func (l *liar) Block(ctx context.Context, hash chainhash.Hash) ([]byte, error) {
+	raw, err := l.Chain.Block(ctx, hash)
+	if l.block != nil && err == nil {
+		if raw = l.block(raw); raw == nil {
+			return nil, os.ErrNotExist
+		}
+	}
+	return raw, errors.Join(err, l.failure(ctx))
+}
+
+func (l *liar) PrevTx(ctx context.Context, txid chainhash.Hash) ([]byte, error) {
+	raw, err := l.Chain.PrevTx(ctx, txid)
+	if l.prevTx != nil && err == nil {
+		if raw = l.prevTx(raw); raw == nil {
+			return nil, os.ErrNotExist
+		}
+	}
+	return raw, errors.Join(err, l.failure(ctx))
+}
+
+func edit(fn func(*wire.MsgBlock)) func([]byte) []byte {
+	return func(raw []byte) []byte {
+		var b wire.MsgBlock
+		if err := b.Deserialize(bytes.NewReader(raw)); err != nil {
+			panic(err)
+		}
+		fn(&b)
+		var w bytes.Buffer
+		b.Serialize(&w)
+		return w.Bytes()
+	}
+}
+
+// quiet makes a source that doesn't wait long.
+func quiet(members ...Member) *Source {
+	s := New(members...)
+	s.hedge = 20 * time.Millisecond
+	for _, m := range s.members {
+		m.limit = 200 * time.Millisecond
+	}
+	return s
+}
+
+// TestLiarBesideHonest: whatever one source does, first or last in the list, names
+// are followed by the other.
+func TestLiarBesideHonest(t *testing.T) {
+	alice := chaintest.NewKey("alice")
+	lastHeader := func(change func(h *wire.BlockHeader)) func([]wire.BlockHeader) []wire.BlockHeader {
+		return func(hs []wire.BlockHeader) []wire.BlockHeader {
+			if len(hs) > 0 {
+				change(&hs[len(hs)-1])
+			}
+			return hs
+		}
+	}
+	for _, c := range []struct {
+		why   string
+		lie   func(l *liar)
+		blame bool
+	}{
+		{"bad PoW", func(l *liar) {
+			l.headers = lastHeader(func(h *wire.BlockHeader) {
+				for ; ; h.Nonce++ {
+					if b := h.BlockHash(); b[31] >= 0x80 {
+						return
+					}
+				}
+			})
+		}, true},
+		{"too easy", func(l *liar) {
+			l.headers = lastHeader(func(h *wire.BlockHeader) { h.Bits = 0x207ffffe; chaintest.Work(h) })
+		}, true},
+		{"too many headers", func(l *liar) {
+			l.headers = func([]wire.BlockHeader) []wire.BlockHeader { return make([]wire.BlockHeader, bitcoin.MaxHeaders+1) }
+		}, true},
+		{"headers in a circle", func(l *liar) {
+			n := 0
+			l.headers = func(hs []wire.BlockHeader) []wire.BlockHeader {
+				all, _ := l.Chain.Headers(context.Background(), nil)
+				n++
+				return all[:len(all)-n%2]
+			}
+		}, false},
+		{"headers of a lighter chain", func(l *liar) {
+			l.headers = func(hs []wire.BlockHeader) []wire.BlockHeader {
+				h := l.Params.Chain.GenesisBlock.Header
+				h.PrevBlock, h.Timestamp = h.BlockHash(), h.Timestamp.Add(time.Second)
+				chaintest.Work(&h)
+				return []wire.BlockHeader{h}
+			}
+		}, false},
+		{"no headers", func(l *liar) {
+			l.headers = func([]wire.BlockHeader) []wire.BlockHeader { return nil }
+		}, false},
+		{"bad merkle root", func(l *liar) {
+			l.block = edit(func(b *wire.MsgBlock) { b.Transactions[0].LockTime++ })
+		}, true},
+		{"mutated tree", func(l *liar) {
+			l.block = edit(func(b *wire.MsgBlock) {
+				b.Transactions = append(b.Transactions, b.Transactions[len(b.Transactions)-1])
+			})
+		}, true},
+		{"another block", func(l *liar) {
+			l.block = func([]byte) []byte {
+				b, _ := l.Chain.Block(context.Background(), l.Hash(1))
+				return b
+			}
+		}, true},
+		{"huge block", func(l *liar) {
+			l.block = func(raw []byte) []byte { return append(raw, make([]byte, 4_000_000)...) }
+		}, true},
+		{"an empty block", func(l *liar) { l.block = func(raw []byte) []byte { return []byte{} } }, true},
+		{"withheld block", func(l *liar) { l.block = func(raw []byte) []byte { return nil } }, false},
+		{"wrong previous transaction", func(l *liar) {
+			l.prevTx = func([]byte) []byte {
+				b, _ := l.Chain.PrevTx(context.Background(), l.Coin(alice.Script).Hash)
+				return b
+			}
+		}, true},
+		{"no previous transaction", func(l *liar) { l.prevTx = func([]byte) []byte { return nil } }, false},
+		{"down", func(l *liar) { l.fail = func(context.Context) error { return errors.New("down") } }, false},
+		{"silent", func(l *liar) {
+			l.fail = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		}, false},
+	} {
+		for _, place := range []string{"first", "last"} {
+			t.Run(c.why+", "+place, func(t *testing.T) {
+				honest := chaintest.New(t, firstBlock)
+				honest.Namespace("id", 0xffffffff)
+				honest.MineBlock(honest.PreorderTx("alice.id", alice), honest.PreorderTx("bob.id", alice))
+				honest.MineBlock(honest.RegisterTx("alice.id", alice))
+				honest.Mine(3)
+				l := &liar{Chain: honest}
+				c.lie(l)
+				// The honest one is slower, so that the liar is asked.
+				slow := &liar{Chain: honest, block: func(raw []byte) []byte { time.Sleep(3 * time.Millisecond); return raw }}
+				members := []Member{{"liar", l}, {"honest", slow}}
+				if place == "last" {
+					members[0], members[1] = members[1], members[0]
+				}
+				src := quiet(members...)
+				defer src.Close()
+				follow(t, src, honest)
+				if c.blame && l.blamed == 0 && place == "first" || slow.blamed > 0 { // last, it may not be asked what it lies about
+					t.Errorf("the liar was blamed %d times, the honest one %d times: %+v", l.blamed, slow.blamed, src.Status())
+				}
+			})
+		}
+	}
+}
+
+// follow follows a source to the tip of the honest chain.
+func follow(t *testing.T, src bitcoin.Source, honest *chaintest.Chain) {
+	t.Helper()
+	ix, err := chain.OpenIndex("", honest.Params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ix.Close()
+	f := chain.NewFollower(src, ix, chain.FollowerOptions{Log: slog.New(slog.DiscardHandler)})
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		err := f.Sync(t.Context())
+		height, hash := ix.Tip()
+		if err == nil && height == honest.Height() && hash == honest.Hash(height) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("at block %d of %d: %v", height, honest.Height(), err)
+		}
+	}
+	if rec, err := ix.Lookup("alice.id"); err != nil || rec.Expired {
+		t.Errorf("alice.id: %+v, %v", rec, err)
+	}
+}
+
+// only is a source and nothing else.
+type only struct{ bitcoin.Source }
+
+func TestAbilities(t *testing.T) {
+	c := chaintest.New(t, firstBlock)
+	bare := only{c}
+	s := quiet(Member{"bare", bare}, Member{"bare too", bare})
+	defer s.Close()
+	if _, err := s.PrevTx(t.Context(), c.Hash(1)); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("previous transaction of nobody: %v", err)
+	}
+	if _, err := s.Broadcast(t.Context(), nil); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("broadcast by nobody: %v", err)
+	}
+	if _, err := s.Unspent(t.Context(), nil); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("coins of nobody: %v", err)
+	}
+	if _, err := s.FeeRate(t.Context(), 3); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("fee rate of nobody: %v", err)
+	}
+	both := quiet(Member{"bare", bare}, Member{"chain", c})
+	defer both.Close()
+	if _, err := both.Broadcast(t.Context(), chaintest.Raw(c.Tx(c.Miner, announce, chaintest.Payment{}))); err != nil {
+		t.Errorf("broadcast by one of two: %v", err)
+	}
+	if _, err := both.PrevTx(t.Context(), chainhash.Hash{1}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("unknown transaction: %v", err)
+	}
+	c.Mine(1)
+	select {
+	case <-both.Wake():
+	case <-time.After(5 * time.Second):
+		t.Error("a new block wakes nobody")
+	}
+}
+
+// refusing refuses transactions, as a node does that checks them, or fails to.
+type refusing struct {
+	bitcoin.Source
+	err error
+}
+
+func (r refusing) Broadcast(context.Context, []byte) (chainhash.Hash, error) {
+	return chainhash.Hash{}, r.err
+}
+
+type rejection struct{ error }
+
+func (rejection) Rejected() bool { return true }
+
+func TestBroadcastTellsWhoRefused(t *testing.T) {
+	c := chaintest.New(t, firstBlock)
+	s := quiet(Member{"down", refusing{c, errors.New("down")}}, Member{"strict", refusing{c, rejection{errors.New("dust")}}})
+	defer s.Close()
+	_, err := s.Broadcast(t.Context(), nil)
+	r := (interface{ Rejected() bool })(nil)
+	if !errors.As(err, &r) || !r.Rejected() || !strings.Contains(err.Error(), "strict: dust") || !strings.Contains(err.Error(), "down: down") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	c := chaintest.New(t, firstBlock)
+	before := runtime.NumGoroutine()
+	for range 10 {
+		s := New(Member{"a", c}, Member{"b", &liar{Chain: c}})
+		s.Close()
+	}
+	if after := runtime.NumGoroutine(); after > before {
+		t.Errorf("%d goroutines, then %d", before, after)
+	}
+}
+
+func TestRest(t *testing.T) {
+	c := chaintest.New(t, firstBlock)
+	down := &liar{Chain: c, fail: func(context.Context) error { return errors.New("down") }}
+	s := quiet(Member{"down", down}, Member{"up", &liar{Chain: c}})
+	defer s.Close()
+	if _, err := s.Headers(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Members(); len(got) != 1 || got[0].(*member).Name != "up" {
+		t.Errorf("%d members are asked next, want the one that is up", len(got))
+	}
+	if st := s.Status(); st[0].Error != "down" || st[1].Error != "" {
+		t.Errorf("status %+v", st)
+	}
+	alone := quiet(Member{"down", down})
+	defer alone.Close()
+	_, _ = alone.Headers(t.Context(), nil)
+	if len(alone.Members()) != 1 {
+		t.Error("the only member is not asked any more")
+	}
+}
+
+var announce = ops.Announce{Hash: [20]byte{1}}

@@ -75,14 +75,16 @@ func TestPartition(t *testing.T) {
 			a.Sync(b)
 			other := newMaker(t, b, "right")
 			list := ways(t, a, m.index.Params())
+			both := newWay(t, "both nodes", mixed(t, dialRPC(t, a), dialEsplora(t, b)), m.index.Params())
 			for i, depth := range []int{1, 3, 30} {
 				a.Disconnect(b)
 				m.mine(depth)
 				other.mine(depth + 1)
 				before := same(t, a, list)
+				same(t, b, []*way{both}) // has more work
 				a.Connect(b)
 				b.Sync(a)
-				reorgs(t, list, i+1, before, same(t, a, list))
+				reorgs(t, list, i+1, before, same(t, a, append(list, both)))
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package btcdtest_test
 
 import (
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"satchel/chain"
 	"satchel/chain/bitcoin"
 	"satchel/chain/bitcoin/esplora"
+	"satchel/chain/bitcoin/multi"
 	"satchel/chain/bitcoin/rpc"
 	"satchel/chain/btcdtest"
 )
@@ -35,7 +37,22 @@ func newWay(t *testing.T, name string, src bitcoin.Source, p *chain.Params) *way
 // sources returns every way to a node's chain.
 func sources(t *testing.T, n *btcdtest.Node) map[string]bitcoin.Source {
 	t.Helper()
-	return map[string]bitcoin.Source{"RPC": dialRPC(t, n), "Esplora": dialEsplora(t, n)}
+	return map[string]bitcoin.Source{
+		"RPC": dialRPC(t, n), "Esplora": dialEsplora(t, n),
+		"RPC and Esplora": mixed(t, dialRPC(t, n), dialEsplora(t, n)),
+	}
+}
+
+// mixed makes one source of several.
+func mixed(t *testing.T, list ...bitcoin.Source) *multi.Source {
+	t.Helper()
+	var members []multi.Member
+	for _, src := range list {
+		members = append(members, multi.Member{Name: fmt.Sprintf("%T", src), Source: src})
+	}
+	s := multi.New(members...)
+	t.Cleanup(func() { s.Close() })
+	return s
 }
 
 func dialRPC(t *testing.T, n *btcdtest.Node) *rpc.Client {

@@ -23,7 +23,9 @@ func TestRegistrar(t *testing.T) {
 			n.Generate(firstBlock)
 			for name, src := range sources(t, n) {
 				if payer, ok := src.(registrar.Chain); ok {
-					t.Run(name, func(t *testing.T) { own(t, n, src, payer, chain.Name(strings.ToLower(name)+".own")) })
+					t.Run(name, func(t *testing.T) {
+						own(t, n, src, payer, chain.Name(strings.ToLower(strings.ReplaceAll(name, " ", "-"))+".own"))
+					})
 				}
 			}
 		})

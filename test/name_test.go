@@ -17,41 +17,39 @@ import (
 	"satchel/test/testenv"
 )
 
-// The laptop is closed while a name is registered: what was begun goes on, with
-// the same command or with the next mount, and the name is paid once.
+// The laptop is closed while a name is registered, before or after each of its
+// transactions reached the chain. What was begun goes on, with the same command or
+// with the next mount, and the name is paid once.
 func TestLaptopClosed(t *testing.T) {
-	for i, word := range []string{"at the providers", "preorder is confirmed", "register is confirmed"} {
-		t.Run(fmt.Sprint(i), func(t *testing.T) {
-			w := testenv.New(t)
-			alice := w.Person("alice.id")
-			before := w.Burnt()
-			alice.KillAt(word, "name", "register", "alice.id")
-			if i > 0 {
-				alice.Satchel("name", "list").Want(t, 0, "register of alice.id")
-			}
-			if i == 1 {
-				alice.MountDrive()
-			} else {
-				alice.Satchel("name", "register", "alice.id").Want(t, 0, "alice.id is registered", "preorder ", "register ", "update ")
-			}
-			w.Eventually(func() error {
-				return errOf(alice.Satchel("name", "show", "alice.id").Has("pubkey:data:"))
-			})
-			if got := w.Burnt() - before; got != 1 {
-				t.Errorf("paid %d times", got)
-			}
-			if left, err := filepath.Glob(filepath.Join(alice.Home, "data", "registrar", "*")); err != nil || len(left) != 0 {
-				t.Errorf("left in the queue: %q, %v", left, err)
-			}
-			var list struct {
-				Names []struct{ Name string }
-				Jobs  []any
-			}
-			alice.JSON(&list, "name", "list")
-			if len(list.Names) != 1 || list.Names[0].Name != "alice.id" || len(list.Jobs) != 0 {
-				t.Errorf("list: %+v", list)
-			}
-		})
+	w := testenv.New(t)
+	gate := w.Gate()
+	for i := range 6 {
+		n, after := i/2, i%2 == 1
+		name := fmt.Sprintf("alice%d.id", i)
+		alice := gate.Person(name)
+		before := w.Burnt()
+		gate.KillAt(n, after, alice, "name", "register", name)
+		alice.Satchel("name", "list").Want(t, 0, "register of "+name, []string{"preorder", "register", "update"}[n]+" was sent")
+		if i == 1 || i == 2 {
+			alice.MountDrive()
+		} else {
+			alice.Satchel("name", "register", name).Want(t, 0, name+" is registered", "preorder ", "register ", "update ")
+		}
+		w.Eventually(func() error { return errOf(alice.Satchel("name", "show", name).Has("pubkey:data:")) })
+		if got := w.Burnt() - before; got != 1 {
+			t.Errorf("%s: paid %d times", name, got)
+		}
+		if left, err := filepath.Glob(filepath.Join(alice.Home, "data", "registrar", "*")); err != nil || len(left) != 0 {
+			t.Errorf("%s: left in the queue: %q, %v", name, left, err)
+		}
+		var list struct {
+			Names []struct{ Name string }
+			Jobs  []any
+		}
+		alice.JSON(&list, "name", "list")
+		if len(list.Names) != 1 || list.Names[0].Name != name || len(list.Jobs) != 0 {
+			t.Errorf("list: %+v", list)
+		}
 	}
 }
 

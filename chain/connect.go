@@ -67,10 +67,10 @@ func (ix *Index) connectSome(blocks []*fetched, best int) (done []applied, err e
 }
 
 // A transaction takes no further block when it has so many rows or bytes, about
-// a quarter of what Badger takes in one.
+// half of what Badger takes in one.
 const (
-	batchRows  = 6000
-	batchBytes = 600 << 10
+	batchRows  = 12000
+	batchBytes = 1200 << 10
 )
 
 func (ix *Index) tryConnect(blocks []*fetched, best int) (done []applied, err error) {

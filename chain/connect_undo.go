@@ -49,32 +49,40 @@ func (ix *Index) canUndo(height int) bool {
 	return floor < ix.p.FirstBlock || height >= floor
 }
 
-// undoRowSize is how long a row of undo data gets, about.
-const undoRowSize = 32 << 10
+// undoRowSize is how long a row of undo data gets at most, unless a single old
+// value is longer.
+const undoRowSize = valueThreshold - 1
 
 // writeUndo writes what the keys that the block changed were before. A row has
 // for each key its length, the key, 0 if it was absent or 1, then the old value's
 // length, the old value.
 func (s *state) writeUndo() {
-	var w rowWriter
+	var row []byte
 	n := 0
 	for _, o := range s.undo {
 		if (o.was == nil) == (o.cell.value == nil) && bytes.Equal(o.was, o.cell.value) {
 			continue
 		}
-		w.text(o.key)
-		w.bool(o.was != nil)
-		if o.was != nil {
-			w.bytes(o.was)
+		b := o.encode()
+		if len(row) > 0 && len(row)+len(b) > undoRowSize {
+			s.raw(undoKey(s.height, n), row)
+			row, n = nil, n+1
 		}
-		if len(w.b) >= undoRowSize {
-			s.raw(undoKey(s.height, n), w.b)
-			w.b, n = nil, n+1
-		}
+		row = append(row, b...)
 	}
-	if len(w.b) > 0 {
-		s.raw(undoKey(s.height, n), w.b)
+	if len(row) > 0 {
+		s.raw(undoKey(s.height, n), row)
 	}
+}
+
+func (o oldValue) encode() []byte {
+	var w rowWriter
+	w.text(o.key)
+	w.bool(o.was != nil)
+	if o.was != nil {
+		w.bytes(o.was)
+	}
+	return w.b
 }
 
 func undoKey(height, n int) []byte {

@@ -111,21 +111,8 @@ func (s *state) op(p *Params, at place) (k kept, err error) {
 // back from the newest one, so it takes as long as there are operations from that
 // height on. Of what nobody has registered there is none.
 func (ix *Index) History(subject string, from, limit int) (all []Operation, err error) {
-	var places []place
 	err = ix.view(func(s *state) error {
 		for at := s.lastOf(subject); s.err == nil && at != (place{}) && at.height >= from; {
-			k, err := s.op(ix.p, at)
-			if err != nil {
-				return err
-			}
-			places = append(places, at)
-			at = k.before
-		}
-		slices.Reverse(places)
-		if limit > 0 && len(places) > limit {
-			places = places[:limit]
-		}
-		for _, at := range places {
 			k, err := s.op(ix.p, at)
 			if err != nil {
 				return err
@@ -134,10 +121,14 @@ func (ix *Index) History(subject string, from, limit int) (all []Operation, err 
 			if err != nil {
 				return err
 			}
-			all = append(all, o)
+			if all = append(all, o); limit > 0 && len(all) > limit {
+				all = all[1:] // the newest
+			}
+			at = k.before
 		}
 		return s.err
 	})
+	slices.Reverse(all)
 	return all, err
 }
 

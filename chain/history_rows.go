@@ -194,31 +194,28 @@ func (f recordFields) encode(w *rowWriter, record string) error {
 }
 
 func (f recordFields) encodeField(w *rowWriter, text string) {
-	switch {
+	var space [128]byte
+	switch n, isNumber := smallNumber(text); {
 	case text == "":
 		w.byte(keptEmpty)
-		return
-	case len(text) < 10:
-		if n, err := strconv.Atoi(text); err == nil && n >= 0 && strconv.Itoa(n) == text {
-			w.byte(keptNumber)
-			w.num(n)
-			return
-		}
-	case len(text) > 24 && len(text) < 36: // as addresses are
-		if text == f.p.address(f.t.Sender) {
-			w.byte(keptSenderAddress)
-			return
-		}
-		if text == f.p.address(f.t.Recipient) {
-			w.byte(keptRecipientAddress)
-			return
+	case isNumber:
+		w.byte(keptNumber)
+		w.num(n)
+	case text == f.p.address(f.t.Sender):
+		w.byte(keptSenderAddress)
+	case text == f.p.address(f.t.Recipient):
+		w.byte(keptRecipientAddress)
+	default:
+		if b, ok := fromHex(space[:0], text); ok {
+			f.encodeHex(w, b)
+		} else {
+			f.encodeText(w, text)
 		}
 	}
-	if b, err := hex.DecodeString(text); err == nil && hexOf(b) == text {
-		f.encodeHex(w, b)
-		return
-	}
-	if i := bytes.Index(f.push, []byte(text)); i >= 0 {
+}
+
+func (f recordFields) encodeText(w *rowWriter, text string) {
+	if i := strings.Index(string(f.push), text); i >= 0 {
 		w.byte(keptPush)
 		w.num(i)
 		w.num(len(text))
@@ -229,8 +226,6 @@ func (f recordFields) encodeField(w *rowWriter, text string) {
 }
 
 func (f recordFields) encodeHex(w *rowWriter, b []byte) {
-	txid := slices.Clone(f.t.Txid[:])
-	slices.Reverse(txid)
 	switch i := bytes.Index(f.push, b); {
 	case bytes.Equal(b, f.t.Sender):
 		w.byte(keptSender)
@@ -238,7 +233,7 @@ func (f recordFields) encodeHex(w *rowWriter, b []byte) {
 		w.byte(keptSenderKey)
 	case bytes.Equal(b, f.t.Recipient):
 		w.byte(keptRecipient)
-	case bytes.Equal(b, txid):
+	case len(b) == len(f.t.Txid) && isReverse(b, f.t.Txid[:]):
 		w.byte(keptTxid)
 	case i >= 0:
 		w.byte(keptPushHex)
@@ -248,6 +243,46 @@ func (f recordFields) encodeHex(w *rowWriter, b []byte) {
 		w.byte(keptHex)
 		w.bytes(b)
 	}
+}
+
+// smallNumber reads a decimal number as it is written back.
+func smallNumber(text string) (n int, ok bool) {
+	if len(text) == 0 || len(text) > 9 || text[0] == '0' && len(text) > 1 {
+		return 0, false
+	}
+	for _, c := range []byte(text) {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n, true
+}
+
+// fromHex appends the bytes that a text in lower case stands for.
+func fromHex(b []byte, text string) ([]byte, bool) {
+	if len(text)%2 == 1 {
+		return nil, false
+	}
+	for i := 0; i < len(text); i += 2 {
+		high, low := strings.IndexByte(hexDigits, text[i]), strings.IndexByte(hexDigits, text[i+1])
+		if high < 0 || low < 0 {
+			return nil, false
+		}
+		b = append(b, byte(high<<4|low))
+	}
+	return b, true
+}
+
+const hexDigits = "0123456789abcdef"
+
+func isReverse(a, b []byte) bool {
+	for i := range a {
+		if a[i] != b[len(b)-1-i] {
+			return false
+		}
+	}
+	return true
 }
 
 // decode reads what encode wrote.
@@ -308,10 +343,11 @@ func splitRecord(record string) (code byte, fields []string, err error) {
 		return 0, nil, errRecord
 	}
 	code, record = record[0], record[2:]
+	fields = make([]string, 0, 24)
 	for {
-		digits, rest, ok := strings.Cut(record, ":")
-		n, err := strconv.Atoi(digits)
-		if !ok || err != nil || n < 0 || n > len(rest) {
+		digits, rest, _ := strings.Cut(record, ":")
+		n, ok := smallNumber(digits)
+		if !ok || n > len(rest) {
 			return 0, nil, errRecord
 		}
 		fields = append(fields, rest[:n])

@@ -80,10 +80,15 @@ func OpenIndex(dir string, p *Params) (*Index, error) {
 	return ix, nil
 }
 
+// valueThreshold keeps rows of operations, which come in order and hardly ever
+// go, out of the tables that Badger sorts again and again: they stay in its value
+// log. All other rows are shorter: nobody collects garbage there.
+const valueThreshold = 1 << 10
+
 // Memory for the changes of one block: about a seventh of it may be in one
 // transaction, and a block that the network accepts never needs the most.
 const (
-	minMemTable = 16 << 20
+	minMemTable = 12 << 20
 	maxMemTable = 256 << 20
 )
 
@@ -96,6 +101,8 @@ func (ix *Index) options() badger.Options {
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(4 << 20).
 		WithValueLogFileSize(16 << 20).
+		WithValueThreshold(valueThreshold).
+		WithNumCompactors(2).
 		WithMetricsEnabled(false).
 		WithDetectConflicts(false) // there is one writer
 	if ix.dir == "" {

@@ -6,8 +6,6 @@ import (
 	"github.com/btcsuite/btcd/btcutil/v2"
 	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/wire/v2"
-
-	"satchel/chain/ops"
 )
 
 // Params is a rule set for one chain: the numbers, and the defects that a
@@ -32,6 +30,8 @@ type Params struct {
 	QuotaOnRenewal bool // an owner at the quota cannot renew
 
 	Epochs []Epoch // in order
+
+	addresses *addressCache // nil for none
 }
 
 // An Epoch is a stretch of heights with rules of its own.
@@ -83,6 +83,7 @@ func common(c *chaincfg.Params) *Params {
 	const btc = btcutil.SatoshiPerBitcoin
 	p := &Params{
 		Chain:          c,
+		addresses:      new(addressCache),
 		Genesis:        genesis,
 		Window:         24,
 		Quota:          25,
@@ -131,4 +132,4 @@ func (p *Params) lifetime(ns *namespace, height int) int {
 }
 
 // address is "" if a script can own nothing.
-func (p *Params) address(script []byte) string { return ops.Address(script, p.Chain) }
+func (p *Params) address(script []byte) string { return p.addresses.of(script, p.Chain) }

@@ -13,7 +13,7 @@ import (
 // with its length before it. So whether somebody owns anything is one look.
 
 // ownerRowSize is how long a row of names gets, about.
-const ownerRowSize = 2000
+const ownerRowSize = valueThreshold * 3 / 4
 
 // ownerHash stands for a script in keys.
 func ownerHash(script []byte) string {

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/btcsuite/btcd/btcec/v2"
-
-	"satchel/chain/bitcoin"
 )
 
 // roundTime bounds one round, so that a source which doesn't answer holds up
@@ -51,10 +50,7 @@ func (r *Registrar) round(ctx context.Context, e *entry, key *btcec.PrivateKey) 
 		return false, nil
 	}
 	plan, err := r.plan(&e.Goal)
-	if err != nil {
-		if len(e.Txs) == 0 {
-			err = errors.Join(err, r.end(e))
-		}
+	if e.refused = refusal(err); err != nil {
 		return false, err
 	}
 	moved, err = r.mark(ctx, e, plan)
@@ -62,11 +58,16 @@ func (r *Registrar) round(ctx context.Context, e *entry, key *btcec.PrivateKey) 
 	case err != nil:
 		return false, err
 	case len(plan) == 0:
-		return true, r.end(e)
+		return true, r.end(e, stateDone)
 	case moved:
 		return true, nil // who watches hears of the step first
 	}
 	return r.push(ctx, e, plan[0], key)
+}
+
+// refusal says if an error of plan is that the index has it otherwise.
+func refusal(err error) bool {
+	return slices.ContainsFunc([]error{ErrTaken, ErrNotOwner, ErrQuota, ErrNotOpen, os.ErrNotExist}, func(e error) bool { return errors.Is(err, e) })
 }
 
 // mark notes which transactions have taken effect: those whose operation isn't
@@ -185,13 +186,10 @@ func (r *Registrar) push(ctx context.Context, e *entry, o *operation, key *btcec
 		e.State = fmt.Sprintf("%s waits to be signed", o.what)
 		return false, ErrUnsigned
 	}
-	if more, err := r.stuck(ctx, e, t); more > 0 || err != nil {
-		if err != nil {
-			return false, err
-		}
+	if more := r.stuck(ctx, e, t); more > 0 {
 		return r.rebuild(ctx, e, o, coins, t, key, more)
 	}
-	return r.send(ctx, e, o, coins, t, key)
+	return r.send(ctx, e, o, t, key)
 }
 
 // void gives up a transaction that was mined and did nothing, as the consensus
@@ -245,8 +243,7 @@ func (r *Registrar) resend(ctx context.Context, e *entry, t *Tx) (moved bool, er
 	if err != nil {
 		return r.gone(e, t, err)
 	}
-	e.lost = 0
-	e.State = fmt.Sprintf("%s is sent and waits for a block: %v", t.Op, t.Txid())
+	e.sent(t)
 	return false, nil
 }
 
@@ -278,29 +275,26 @@ const stuckBlocks = 6
 
 // stuck returns the fee rate that a transaction should be sent with instead of
 // its own; 0 if it is well as it is.
-func (r *Registrar) stuck(ctx context.Context, e *entry, t *Tx) (rate int64, err error) {
+func (r *Registrar) stuck(ctx context.Context, e *entry, t *Tx) (rate int64) {
 	if r.Follower.Status().Best < t.Best+stuckBlocks {
-		return 0, nil
+		return 0
 	}
 	has := t.rate()
 	want, known := r.rate(ctx)
 	if !known {
 		want = has * 3 / 2
 	}
-	if want < has*5/4 {
-		return 0, nil
+	if want < has*5/4 || int64(t.msg.SerializeSize())*want/1000 > e.maxFee() {
+		return 0 // it waits: it may come into a block yet
 	}
-	if int64(t.msg.SerializeSize())*want/1000 > e.maxFee() {
-		return 0, nil // it waits: it may come into a block yet
-	}
-	return want, nil
+	return want
 }
 
 // rate is what a transaction pays in satoshi per 1,000 bytes.
 func (t *Tx) rate() int64 { return t.Fee * 1000 / int64(t.msg.SerializeSize()) }
 
 // send sends a transaction, and looks at what it did.
-func (r *Registrar) send(ctx context.Context, e *entry, o *operation, coins []bitcoin.Output, t *Tx, key *btcec.PrivateKey) (moved bool, err error) {
+func (r *Registrar) send(ctx context.Context, e *entry, o *operation, t *Tx, key *btcec.PrivateKey) (moved bool, err error) {
 	_, err = r.Chain.Broadcast(ctx, t.Raw)
 	refused := rejected(err)
 	if err != nil && !refused {
@@ -313,11 +307,16 @@ func (r *Registrar) send(ctx context.Context, e *entry, o *operation, coins []bi
 		return true, nil
 	}
 	if !refused {
-		e.lost = 0
-		e.State = fmt.Sprintf("%s is sent and waits for a block: %v", t.Op, t.Txid())
+		e.sent(t)
 		return r.mined(ctx, e, t)
 	}
 	return r.refused(ctx, e, o, t, key, err)
+}
+
+// sent notes that the chain has a transaction.
+func (e *entry) sent(t *Tx) {
+	e.lost = 0
+	e.State = fmt.Sprintf("%s is sent and waits for a block: %v", t.Op, t.Txid())
 }
 
 // mined says if another round is worth while: the transaction is in a block that
@@ -343,7 +342,8 @@ func (r *Registrar) refused(ctx context.Context, e *entry, o *operation, t *Tx, 
 	case err != nil:
 		return false, err
 	case at == mined, at == pooled:
-		return false, nil // it has it already
+		e.sent(t) // earlier
+		return false, nil
 	case at == gone:
 		return r.gone(e, t, why)
 	}

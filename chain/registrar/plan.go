@@ -69,7 +69,7 @@ func (r *Registrar) create(g *Goal, n chain.Name) ([]*operation, error) {
 	}
 	ns, err := r.Index.Namespace(n.Namespace())
 	if err != nil || !ns.Ready {
-		return nil, errors.Join(fmt.Errorf("%s can't be registered: its namespace is not open", n), err)
+		return nil, errors.Join(fmt.Errorf("%s can't be registered: %w", n, ErrNotOpen), err)
 	}
 	register := &operation{
 		what:   "register",
@@ -134,7 +134,7 @@ func (r *Registrar) planOwned(g *Goal) ([]*operation, error) {
 		return nil, err
 	}
 	if ns, err := r.Index.Namespace(n.Namespace()); err != nil || !ns.Ready {
-		return nil, errors.Join(fmt.Errorf("%s can't be changed: its namespace is not open", n), err)
+		return nil, errors.Join(fmt.Errorf("%s can't be changed: %w", n, ErrNotOpen), err)
 	}
 	var o *operation
 	switch g.Op {
@@ -307,7 +307,7 @@ func (r *Registrar) planImport(g *Goal) ([]*operation, error) {
 		return nil, err
 	}
 	if ns.Ready {
-		return nil, fmt.Errorf("%s can't be imported: namespace %s is open, so it has to be registered", n, ns.ID)
+		return nil, fmt.Errorf("%s can't be imported: %s is open, so it has to be registered: %w", n, ns.ID, ErrNotOpen)
 	}
 	return []*operation{{
 		what:   "import",

@@ -245,7 +245,9 @@ func (p *pool) Unspent(ctx context.Context, script []byte) ([]bitcoin.Output, er
 		}
 	}
 	return slices.DeleteFunc(coins, func(c bitcoin.Output) bool {
-		return slices.ContainsFunc(p.txs, func(tx *wire.MsgTx) bool { return conflict(tx, &wire.MsgTx{TxIn: []*wire.TxIn{{PreviousOutPoint: c.OutPoint}}}) })
+		return slices.ContainsFunc(p.txs, func(tx *wire.MsgTx) bool {
+			return conflict(tx, &wire.MsgTx{TxIn: []*wire.TxIn{{PreviousOutPoint: c.OutPoint}}})
+		})
 	}), err
 }
 

@@ -18,12 +18,13 @@ import (
 // it; others see the last snapshot.
 type entry struct {
 	Job
-	ended  bool // its goal is reached, or it was cancelled
-	saved  bool // it is in a file
-	lost   int  // height at which the coins of its last transaction were found gone; 0: they are not
-	voided int  // transactions in a row that did nothing
-	funded int  // how often coins were asked for
-	agreed bool // to pay a second time
+	ended   bool // its goal is reached, or it was cancelled
+	saved   bool // it is in a file
+	refused bool // by the index: as it is now, the goal can't be reached
+	lost    int  // height at which the coins of its last transaction were found gone; 0: they are not
+	voided  int  // transactions in a row that did nothing
+	funded  int  // how often coins were asked for
+	agreed  bool // to pay a second time
 
 	snap atomic.Pointer[Job]
 }
@@ -166,7 +167,7 @@ func (r *Registrar) amend(e *entry, g Goal, t Terms) error {
 			tx.Void = true
 		}
 	}
-	e.agreed = true
+	e.agreed = slices.ContainsFunc(e.Txs, func(t Tx) bool { return t.Spent })
 	e.Goal, e.Terms = g, t
 	return r.save(e)
 }
@@ -193,10 +194,10 @@ func (r *Registrar) Cancel(ctx context.Context, id int) error {
 	if e == nil || e.ended {
 		return fmt.Errorf("job %d is not in the queue", id)
 	}
-	if tx := e.underWay(); tx != nil && e.Problem == "" {
+	if tx := e.underWay(); tx != nil && !e.refused {
 		return fmt.Errorf("%s of %s was sent in transaction %v, which can't be called back: %w", tx.Op, e.Subject, tx.Txid(), ErrBusy)
 	}
-	return r.end(e)
+	return r.end(e, stateOut)
 }
 
 // underWay returns the transaction that was sent last and is not known to have
@@ -212,19 +213,22 @@ func (j *Job) underWay() *Tx {
 }
 
 // end takes an entry out of the queue.
-func (r *Registrar) end(e *entry) error {
+func (r *Registrar) end(e *entry, state string) error {
 	if err := r.drop(e); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e.ended, e.Problem, e.State = true, "", stateDone
+	e.ended, e.Problem, e.State = true, "", state
 	e.publish()
 	return nil
 }
 
-// stateDone is the state of a job that has reached its goal.
-const stateDone = "done"
+// States of jobs that have ended.
+const (
+	stateDone = "done"             // the goal is reached
+	stateOut  = "out of the queue" // it is not, and nobody tries any more
+)
 
 // A Watch hears how a job goes on. Both may be nil.
 type Watch struct {
@@ -268,9 +272,11 @@ func (r *Registrar) Run(ctx context.Context, id int, key *btcec.PrivateKey, w Wa
 		}
 		switch {
 		case err != nil:
-			return r.stopped(ctx, j, err)
+			return r.stopped(ctx, e, err)
 		case j.State == stateDone:
 			return nil
+		case j.State == stateOut:
+			return fmt.Errorf("%s of %s was taken out of the queue", j.Op, j.Subject)
 		case moved:
 			pause = minPause
 			continue
@@ -283,26 +289,28 @@ func (r *Registrar) Run(ctx context.Context, id int, key *btcec.PrivateKey, w Wa
 		case <-changed:
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return r.stopped(ctx, j, ctx.Err())
+			return r.stopped(ctx, e, ctx.Err())
 		}
 		pause = min(2*pause, r.maxPause())
 	}
 }
 
-// stopped says of which job an error is, and that it goes on.
-func (r *Registrar) stopped(ctx context.Context, j *Job, err error) error {
+// stopped says of which job an error is. One that is refused before anything was
+// built for it doesn't stay: whoever asked for it hears why.
+func (r *Registrar) stopped(ctx context.Context, e *entry, err error) error {
+	j := e.snap.Load()
 	tx := j.underWay()
-	if ctx.Err() != nil && tx != nil {
+	switch {
+	case ctx.Err() != nil && tx != nil:
 		return fmt.Errorf("transaction %v (%s of %s) is sent and not confirmed yet: %w", tx.Txid(), tx.Op, j.Subject, err)
-	}
-	if ctx.Err() != nil || errors.Is(err, ErrUnsigned) {
+	case ctx.Err() != nil, errors.Is(err, ErrUnsigned):
 		return err
+	case len(j.Txs) == 0 && refusal(err):
+		return errors.Join(err, r.Cancel(ctx, j.ID))
+	case tx != nil:
+		return fmt.Errorf("%s of %s: %w", tx.Op, j.Subject, err)
 	}
-	what := j.Op
-	if tx != nil {
-		what = tx.Op
-	}
-	return fmt.Errorf("%s of %s: %w", what, j.Subject, err)
+	return fmt.Errorf("%s of %s: %w", j.Op, j.Subject, err)
 }
 
 // Work walks all jobs, those that come later too, until ctx ends, and returns

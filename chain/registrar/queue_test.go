@@ -331,9 +331,13 @@ func TestOrder(t *testing.T) {
 	if err := p.run(r, a, key); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	if err := r.Cancel(ctx, a); !errors.Is(err, registrar.ErrBusy) {
-		t.Errorf("cancelled what was sent: %v", err)
+	for _, p.down = range []error{nil, errDown} {
+		_ = p.run(r, a, key)
+		if err := r.Cancel(ctx, a); !errors.Is(err, registrar.ErrBusy) {
+			t.Errorf("cancelled what was sent: %v", err)
+		}
 	}
+	p.down = nil
 	r = p.registrar(dir)
 	jobs, err := r.Jobs()
 	if err != nil || len(jobs) != 2 || jobs[0].ID != a || jobs[1].ID != b || !bytes.Equal(jobs[0].Value, again.Value) {
@@ -347,6 +351,36 @@ func TestOrder(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 0 {
 		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// TestTakenMeanwhile has somebody else register the name between the preorder and
+// the registration: the job ends, and can be taken out of the queue.
+func TestTakenMeanwhile(t *testing.T) {
+	p := newPool(t, 0)
+	ada, _ := newKey(t)
+	bob, _ := newKey(t)
+	p.fund(ada, 100_000)
+	p.fund(bob, 100_000)
+	r := p.registrar(filepath.Join(t.TempDir(), "queue"))
+	bobs := p.registrar("")
+	id := p.add(r, goalOf(registrar.OpRegister, "ada.id", ada), registrar.Terms{})
+	if err := p.run(r, id, ada); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	p.until(bobs, p.add(bobs, goalOf(registrar.OpRegister, "ada.id", bob), registrar.Terms{}), bob, p.mine)
+	if err := p.walk(r, id, ada, p.mine); !errors.Is(err, registrar.ErrTaken) {
+		t.Errorf("%v", err)
+	}
+	jobs, err := r.Jobs()
+	if err != nil || len(jobs) != 1 || !strings.Contains(jobs[0].Problem, "registered already") {
+		t.Errorf("%+v, %v", jobs, err)
+	}
+	if err := r.Cancel(t.Context(), id); err != nil {
+		t.Error(err)
+	}
+	if err := r.Run(t.Context(), id, ada, registrar.Watch{}); err == nil || !strings.Contains(err.Error(), "out of the queue") {
+		t.Errorf("%v", err)
 	}
 }
 

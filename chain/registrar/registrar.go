@@ -45,6 +45,8 @@ var (
 	ErrNotOwner = errors.New("name belongs to another key")
 	// ErrQuota reports an owner of as many names as one may have.
 	ErrQuota = errors.New("no owner may have more names")
+	// ErrNotOpen reports a name in a namespace that is not open, or is open already.
+	ErrNotOpen = errors.New("namespace is not open for that")
 	// ErrNoFunds reports an owner address without enough coins.
 	ErrNoFunds = errors.New("not enough coins")
 	// ErrMaxFee reports a transaction that the network wants more for than the

@@ -341,7 +341,7 @@ func (e *engine) nameError(err error) error {
 	switch {
 	case err == nil || errors.As(err, &has):
 		return err
-	case errors.Is(err, registrar.ErrTaken), errors.Is(err, registrar.ErrNotOwner), errors.Is(err, chain.ErrUnknownName):
+	case errors.Is(err, registrar.ErrTaken), errors.Is(err, registrar.ErrNotOwner), errors.Is(err, registrar.ErrNotOpen), errors.Is(err, chain.ErrUnknownName):
 		return coded(exitName, err)
 	case errors.Is(err, registrar.ErrBusy):
 		return coded(exitBusy, err)

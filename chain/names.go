@@ -98,8 +98,8 @@ func (r *rules) did(e *entry, op string, t *ops.Tx) {
 	r.s.putName(e)
 }
 
-// usable says if a name that was registered before can be changed by its owner
-// now.
+// usable says if a name is there, was so before this block, and can be changed
+// by a sender, its owner.
 func (r *rules) usable(e *entry, sender []byte) bool {
 	if !r.isRegistered(e, r.height-1) || r.expired(e, r.height-1) || string(e.Owner) != string(sender) {
 		return false
@@ -138,8 +138,8 @@ func (r *rules) transfer(t *ops.Tx, op ops.Transfer) func() string {
 	e := r.s.nameByHash128(t.Sender, op.NameHash)
 	addr := r.p.address(t.Recipient)
 	switch {
-	case e == nil, addr == "",
-		!r.usable(e, t.Sender),
+	case !r.usable(e, t.Sender),
+		addr == "",
 		!r.recent(op.Consensus),
 		string(t.Recipient) == string(e.Owner),
 		len(r.owned(t.Recipient)) >= r.p.Quota,
@@ -160,7 +160,7 @@ func (r *rules) transfer(t *ops.Tx, op ops.Transfer) func() string {
 // revoke: the owner ends the name, which has not expired in this block either.
 func (r *rules) revoke(t *ops.Tx, op ops.Revoke) func() string {
 	e := r.s.name(op.Name)
-	if e == nil || !r.usable(e, t.Sender) || r.expired(e, r.height) {
+	if !r.usable(e, t.Sender) || r.expired(e, r.height) {
 		return nil
 	}
 	return func() string {

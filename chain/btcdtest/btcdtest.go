@@ -29,12 +29,12 @@ import (
 
 // Options are the options of a node.
 type Options struct {
-	Net     *chaincfg.Params // nil: RegressionNetParams; SimNetParams is known too
-	Miner   *btcec.PrivateKey
-	Connect []*Node  // to connect with at once
-	TLS     bool     // RPC over https
-	NoIndex bool     // of transactions and addresses
-	Args    []string // to add, such as --rejectnonstd
+	Net     *chaincfg.Params  // nil: RegressionNetParams; btcd knows SimNetParams too
+	Miner   *btcec.PrivateKey // paid for blocks; nil: the same for all nodes
+	Connect []*Node           // to connect with at once
+	TLS     bool              // RPC over https
+	NoIndex bool              // of transactions and addresses
+	Args    []string          // to add, such as --rejectnonstd
 }
 
 // A Node is a node that runs.
@@ -160,9 +160,6 @@ func (n *Node) Stop() {
 	}
 }
 
-// Kill stops the node at once.
-func (n *Node) Kill() { n.proc.kill() }
-
 func (n *Node) cleanup() {
 	n.proc.kill()
 	if n.RPC != nil {
@@ -231,7 +228,7 @@ func (n *Node) hash(method string, params ...any) chainhash.Hash {
 	return *h
 }
 
-// Invalidate forbids a block and those that follow it; Reconsider takes it back.
+// Invalidate forbids a block and those that follow it.
 func (n *Node) Invalidate(hash chainhash.Hash) {
 	n.T.Helper()
 	n.Call(nil, "invalidateblock", hash.String())
@@ -267,7 +264,7 @@ func (n *Node) Submit(raw []byte) {
 	n.T.Fatalf("%s refuses a block: %s", n.Addr, *why)
 }
 
-// Connect connects the node with another, Disconnect ends that.
+// Connect connects the node with another.
 func (n *Node) Connect(other *Node) {
 	n.T.Helper()
 	if n.connected(other) {

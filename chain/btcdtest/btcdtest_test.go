@@ -27,6 +27,13 @@ func TestNodes(t *testing.T) {
 		t.Errorf("height %d after a reorganisation", b.Height())
 	}
 	b.Sync(a)
+	tip := b.Tip()
+	b.Invalidate(tip)
+	if b.Height() != 6 {
+		t.Errorf("height %d after the newest block was forbidden", b.Height())
+	}
+	b.Reconsider(tip)
+	b.WaitTip(tip)
 }
 
 func TestRestart(t *testing.T) {

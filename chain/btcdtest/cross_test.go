@@ -75,7 +75,7 @@ func TestPartition(t *testing.T) {
 			a.Sync(b)
 			other := newMaker(t, b, "right")
 			list := ways(t, a, m.index.Params())
-			both := newWay(t, "both nodes", mixed(t, dialRPC(t, a), dialEsplora(t, b)), m.index.Params())
+			both := newWay(t, "both nodes", mixed(t, dialPeer(t, a), dialRPC(t, a), dialPeer(t, b), dialEsplora(t, b)), m.index.Params())
 			for i, depth := range []int{1, 3, 30} {
 				a.Disconnect(b)
 				m.mine(depth)

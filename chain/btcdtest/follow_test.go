@@ -12,6 +12,7 @@ import (
 	"satchel/chain/bitcoin"
 	"satchel/chain/bitcoin/esplora"
 	"satchel/chain/bitcoin/multi"
+	"satchel/chain/bitcoin/p2p"
 	"satchel/chain/bitcoin/rpc"
 	"satchel/chain/btcdtest"
 )
@@ -39,8 +40,23 @@ func sources(t *testing.T, n *btcdtest.Node) map[string]bitcoin.Source {
 	t.Helper()
 	return map[string]bitcoin.Source{
 		"RPC": dialRPC(t, n), "Esplora": dialEsplora(t, n),
-		"RPC and Esplora": mixed(t, dialRPC(t, n), dialEsplora(t, n)),
+		"P2P":   peer{dialPeer(t, n), n.RPC},
+		"mixed": mixed(t, dialPeer(t, n), dialRPC(t, n), dialEsplora(t, n)),
 	}
+}
+
+// A peer has headers and blocks of a peer of the network, and previous
+// transactions of something else.
+type peer struct {
+	*p2p.Peer
+	bitcoin.PrevTxer
+}
+
+func dialPeer(t *testing.T, n *btcdtest.Node) *p2p.Peer {
+	t.Helper()
+	p := p2p.Open(p2p.Options{Chain: n.Net, Addrs: []string{n.Addr}, Log: slog.New(slog.DiscardHandler)})[0]
+	t.Cleanup(func() { p.Close() })
+	return p
 }
 
 // mixed makes one source of several.

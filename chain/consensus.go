@@ -3,6 +3,7 @@ package chain
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,30 +83,36 @@ func (s *state) earlier(first int) (hashes [][16]byte) {
 }
 
 // fields builds a record.
-type fields struct{ strings.Builder }
+type fields struct{ b []byte }
 
 func record(code byte) *fields {
-	f := new(fields)
-	f.WriteByte(code)
-	f.WriteByte(':')
+	f := &fields{make([]byte, 0, 1000)} // longer than most
+	f.b = append(f.b, code, ':')
 	return f
+}
+
+func (f *fields) String() string { return string(f.b) }
+
+// field begins a field of that length.
+func (f *fields) field(length int) {
+	if len(f.b) > 2 {
+		f.b = append(f.b, ',')
+	}
+	f.b = append(strconv.AppendInt(f.b, int64(length), 10), ':')
 }
 
 func (f *fields) text(values ...string) *fields {
 	for _, v := range values {
-		if f.Len() > 2 {
-			f.WriteByte(',')
-		}
-		f.WriteString(strconv.Itoa(len(v)))
-		f.WriteByte(':')
-		f.WriteString(v)
+		f.field(len(v))
+		f.b = append(f.b, v...)
 	}
 	return f
 }
 
 func (f *fields) hex(values ...[]byte) *fields {
 	for _, v := range values {
-		f.text(hexOf(v))
+		f.field(hex.EncodedLen(len(v)))
+		f.b = hex.AppendEncode(f.b, v)
 	}
 	return f
 }

@@ -47,18 +47,18 @@ func opsKey(height, index int) []byte {
 
 // writeOps writes the rows of a block's accepted operations.
 func (s *state) writeOps(p *Params, txs []*ops.Tx, records []string) {
-	var row, txids rowWriter
+	var row, op, txids rowWriter
 	last := 0
 	for i, t := range txs {
 		if records[i] == "" {
 			continue
 		}
-		b, err := kept{t, s.before[t.Index], records[i]}.encode(p, s.height)
-		if err != nil {
+		op.b = op.b[:0]
+		if err := (kept{t, s.before[t.Index], records[i]}).encode(&op, p, s.height); err != nil {
 			s.fail(err)
 			return
 		}
-		row.bytes(b)
+		row.bytes(op.b)
 		txids.raw(t.Txid[:txidPrefix])
 		if last = t.Index; len(row.b) >= opsRowSize {
 			s.raw(opsKey(s.height, last), row.b)
@@ -86,16 +86,15 @@ func (s *state) dropOps(height int) {
 	s.raw(heightKey(keyTxids, height), nil)
 }
 
-func (k kept) encode(p *Params, height int) ([]byte, error) {
+func (k kept) encode(w *rowWriter, p *Params, height int) error {
 	t := k.tx
 	push, err := ops.Encode(p.Magic, t.Op)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	push = push[len(p.Magic):]
 	_, imports := t.Op.(ops.Import)
 	toSelf := bytes.Equal(t.Sender, t.Recipient)
-	w := rowWriter{make([]byte, 0, 256)}
 	w.num(t.Index)
 	w.byte(bitIf(t.HasFee, keptFee) | bitIf(toSelf, keptToSelf) | bitIf(imports && t.HasValue, keptValue) | bitIf(k.before != place{}, keptBefore))
 	w.raw(t.Txid[:])
@@ -115,8 +114,7 @@ func (k kept) encode(p *Params, height int) ([]byte, error) {
 	if k.before != (place{}) {
 		w.place(place{height - k.before.height, k.before.index})
 	}
-	f := recordFields{p, t, push}
-	return w.b, f.encode(&w, k.record)
+	return recordFields{p, t, push}.encode(w, k.record)
 }
 
 func bitIf(is bool, bit byte) byte {
@@ -215,7 +213,7 @@ func (f recordFields) encodeField(w *rowWriter, text string) {
 }
 
 func (f recordFields) encodeText(w *rowWriter, text string) {
-	if i := strings.Index(string(f.push), text); i >= 0 {
+	if i := bytes.Index(f.push, []byte(text)); i >= 0 {
 		w.byte(keptPush)
 		w.num(i)
 		w.num(len(text))

@@ -27,7 +27,7 @@ func (ix *Index) Tip() (height int, hash chainhash.Hash) {
 // read runs fn with the rules as the next block would see them.
 func (ix *Index) read(fn func(r *rules) error) error {
 	return ix.view(func(s *state) error {
-		s.over = make(map[string]*cell) // a namespace is asked for again and again
+		s.spaces = make(map[string]*namespace)
 		// the tip of the snapshot: ix.tip may be a block ahead or behind
 		t, err := parseTip(s.bytes([]byte{keyTip}))
 		if s.err == nil && err != nil {

@@ -101,10 +101,11 @@ type state struct {
 	height int // of the block being applied
 	err    error
 
-	over   map[string]*cell // nil if nothing is written
-	hashes *hashCache       // nil if there is none
-	rows   int              // to be written
-	size   int              // of them, about
+	over   map[string]*cell      // nil if nothing is written
+	spaces map[string]*namespace // as they are now; nil for none
+	hashes *hashCache            // nil if there is none
+	rows   int                   // to be written
+	size   int                   // of them, about
 
 	// Of the block being applied:
 	changed map[Name]bool
@@ -129,7 +130,7 @@ type oldValue struct {
 }
 
 func newState(txn *badger.Txn, hashes *hashCache) *state {
-	return &state{txn: txn, hashes: hashes, over: make(map[string]*cell)}
+	return &state{txn: txn, hashes: hashes, over: make(map[string]*cell), spaces: make(map[string]*namespace)}
 }
 
 // begin turns to the next block.
@@ -320,7 +321,12 @@ func (s *state) nameByHash128(owner []byte, h [16]byte) *entry {
 	return nil
 }
 
+// namespace returns what is stored about a namespace, nil for nothing.
 func (s *state) namespace(id string) *namespace {
+	if ns := s.spaces[id]; ns != nil {
+		own := *ns
+		return &own
+	}
 	b := s.bytes(key(keyNamespace, id))
 	if b == nil {
 		return nil
@@ -330,7 +336,16 @@ func (s *state) namespace(id string) *namespace {
 		s.damaged("namespace "+id, err)
 		return nil
 	}
+	s.remember(ns)
 	return ns
+}
+
+// remember keeps a namespace that is asked for again and again.
+func (s *state) remember(ns *namespace) {
+	if s.spaces != nil {
+		own := *ns
+		s.spaces[ns.ID] = &own
+	}
 }
 
 func (s *state) putNamespace(ns *namespace) {
@@ -344,6 +359,7 @@ func (s *state) putNamespace(ns *namespace) {
 		s.putMade('*', ns.PreorderHash, ns.ID)
 	}
 	s.set(key(keyNamespace, ns.ID), ns.row())
+	s.remember(ns)
 }
 
 func preorderKey(kind byte, hash [20]byte) []byte {

@@ -143,8 +143,8 @@ func (c *conn) write(b []byte) error {
 	return err
 }
 
-// fail ends the connection; the first reason stays.
-func (c *conn) fail(err error) {
+// fail ends the connection, and returns why it ended: the first reason stays.
+func (c *conn) fail(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err == nil {
@@ -155,11 +155,21 @@ func (c *conn) fail(err error) {
 			w.late.Stop()
 		}
 	}
+	return c.err
+}
+
+func (c *conn) ended() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // serve reads until the connection or ctx ends, and returns why.
 func (c *conn) serve(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { c.fail(ctx.Err()) })
+	stop := context.AfterFunc(ctx, func() { _ = c.fail(ctx.Err()) })
 	defer stop()
 	var pinging sync.WaitGroup
 	pinging.Go(c.ping)
@@ -173,9 +183,9 @@ func (c *conn) serve(ctx context.Context) error {
 			err = c.handle(command, payload)
 		}
 		if err != nil {
-			c.fail(err)
+			err = c.fail(err)
 			pinging.Wait()
-			return c.err
+			return err
 		}
 	}
 }
@@ -277,8 +287,7 @@ func (c *conn) askHeaders(ctx context.Context, locator []chainhash.Hash) ([]wire
 		c.mu.Unlock()
 	}()
 	if err := errors.Join(c.send(get), c.send(wire.NewMsgPing(nonce))); err != nil {
-		c.fail(err)
-		return nil, err
+		return nil, c.fail(err)
 	}
 	timer := time.NewTimer(c.ask)
 	defer timer.Stop()
@@ -293,14 +302,14 @@ func (c *conn) askHeaders(ctx context.Context, locator []chainhash.Hash) ([]wire
 			return nil, fmt.Errorf("%s gives no headers: it is still reading the chain itself, or its newest block is more than a day old", c.addr)
 		}
 	case <-timer.C:
-		c.fail(fmt.Errorf("%s gave no headers in %v", c.addr, c.ask))
+		return nil, c.fail(fmt.Errorf("%s gave no headers in %v", c.addr, c.ask))
 	case <-ctx.Done():
 		// What comes now would be taken for the answer to the next question.
-		c.fail(fmt.Errorf("%s was not waited for", c.addr))
+		_ = c.fail(fmt.Errorf("%s was not waited for", c.addr))
 		return nil, ctx.Err()
 	case <-c.done:
+		return nil, c.err
 	}
-	return nil, c.err
 }
 
 func (c *conn) gotHeaders(msg *wire.MsgHeaders) {
@@ -342,7 +351,7 @@ func (c *conn) askBlock(ctx context.Context, hash chainhash.Hash) ([]byte, error
 		return c.await(ctx, w, hash)
 	}
 	w = &wanted{answer: make(chan []byte, 1)}
-	w.late = time.AfterFunc(c.ask, func() { c.fail(fmt.Errorf("%s did not give block %v in %v", c.addr, hash, c.ask)) })
+	w.late = time.AfterFunc(c.ask, func() { _ = c.fail(fmt.Errorf("%s did not give block %v in %v", c.addr, hash, c.ask)) })
 	c.blocks[hash] = w
 	c.mu.Unlock()
 	get := wire.NewMsgGetData()
@@ -350,8 +359,7 @@ func (c *conn) askBlock(ctx context.Context, hash chainhash.Hash) ([]byte, error
 		return nil, err
 	}
 	if err := c.send(get); err != nil {
-		c.fail(err)
-		return nil, err
+		return nil, c.fail(err)
 	}
 	return c.await(ctx, w, hash)
 }
@@ -418,8 +426,7 @@ func (c *conn) offer(ctx context.Context, txid chainhash.Hash, raw []byte) error
 	v := wire.NewInvVect(wire.InvTypeTx, &txid)
 	inv, get := wire.NewMsgInv(), wire.NewMsgGetData()
 	if err := errors.Join(inv.AddInvVect(v), get.AddInvVect(v), c.send(inv), c.send(get)); err != nil {
-		c.fail(err)
-		return err
+		return c.fail(err)
 	}
 	timer := time.NewTimer(c.ask / 2)
 	defer timer.Stop()

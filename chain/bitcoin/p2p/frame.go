@@ -23,17 +23,18 @@ const version = 70013
 // limits is the longest payload of each command that is understood. Others are
 // skipped up to maxSkip.
 var limits = map[string]int{
-	wire.CmdVersion:  1 << 10,
-	wire.CmdVerAck:   0,
-	wire.CmdPing:     8,
-	wire.CmdPong:     8,
-	wire.CmdHeaders:  9 + wire.MaxBlockHeadersPerMsg*(wire.MaxBlockHeaderPayload+1),
-	wire.CmdInv:      9 + wire.MaxInvPerMsg*36,
-	wire.CmdNotFound: 9 + wire.MaxInvPerMsg*36,
-	wire.CmdGetData:  9 + wire.MaxInvPerMsg*36,
-	wire.CmdBlock:    wire.MaxBlockPayload,
-	wire.CmdTx:       wire.MaxBlockPayload,
-	wire.CmdAddr:     9 + wire.MaxAddrPerMsg*30,
+	wire.CmdVersion:    1 << 10,
+	wire.CmdVerAck:     0,
+	wire.CmdPing:       8,
+	wire.CmdPong:       8,
+	wire.CmdHeaders:    9 + wire.MaxBlockHeadersPerMsg*(wire.MaxBlockHeaderPayload+1),
+	wire.CmdInv:        9 + wire.MaxInvPerMsg*36,
+	wire.CmdNotFound:   9 + wire.MaxInvPerMsg*36,
+	wire.CmdGetHeaders: 4 + 9 + (wire.MaxBlockLocatorsPerMsg+1)*chainhash.HashSize, // not answered
+	wire.CmdGetData:    9 + wire.MaxInvPerMsg*36,
+	wire.CmdBlock:      wire.MaxBlockPayload,
+	wire.CmdTx:         wire.MaxBlockPayload,
+	wire.CmdAddr:       9 + wire.MaxAddrPerMsg*30,
 }
 
 const maxSkip = wire.MaxBlockPayload

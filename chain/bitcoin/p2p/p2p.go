@@ -1,237 +1,272 @@
-// Package p2p fetches headers and blocks from peers of the Bitcoin network.
+// Package p2p fetches headers and blocks from peers of the Bitcoin network,
+// several at once, and sends transactions to them.
 //
-// Each Peer is one place for a connection, and a bitcoin.Source of its own, so
-// that whoever verifies knows who said what; package multi makes one source of
-// several. A peer that breaks the protocol, is silent, or is blamed is
-// disconnected, and another address takes its place if there are others.
+// A message is 4 bytes that name the network, a command of 12 bytes that is
+// padded with zeros, the length of the payload in 4 bytes, the first 4 bytes of
+// the double SHA-256 of the payload, and the payload; numbers are little endian.
+// We say version, verack, sendheaders, feefilter, getaddr, getheaders, getdata,
+// inv, tx, ping, pong, headers (always none) and notfound. What else a peer says
+// than what it was asked for counts against its allowance (see budget), and a
+// payload is only read when it has the size of its kind, a block's when one was
+// asked for: so a peer can take no more memory than one block.
 //
-// Peers have no previous transactions: those have to come from elsewhere.
+// Peers are believed in nothing. One that breaks the protocol, sends a block
+// that is not what its header says, or is blamed for its headers, is left and
+// not called again for a while; one that is slow is left and called again later,
+// as is one that can't be reached, after longer and longer pauses.
+//
+// There are no previous transactions: the network looks up none.
 package p2p
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"log/slog"
+	"fmt"
 	"net"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
+	"github.com/btcsuite/btcd/chainhash/v2"
+
+	"satchel/chain/bitcoin"
 )
 
-// Options say with whom to connect.
+// ErrNoPeer reports that there is nobody to ask.
+var ErrNoPeer = errors.New("no peer of the Bitcoin network is connected")
+
+// ErrClosed reports a source that was closed.
+var ErrClosed = errors.New("the connection with the Bitcoin network was closed")
+
+// Options are the options of a Source.
 type Options struct {
-	Chain *chaincfg.Params
-	// Addrs are hosts and ports; one without a port has the network's. If there
-	// are none the network's seeds are asked.
-	Addrs []string
-	// Want is how many peers are connected with if seeds are asked; 0: 4.
-	Want int
-	Log  *slog.Logger // nil: slog.Default
-
-	lookup func(ctx context.Context, host string) ([]net.IP, error) // nil: DNS
-	ask    time.Duration                                            // 0: askTime
+	Params *chaincfg.Params
+	// Peers are the only ones that are called, as host or host:port. If there
+	// are none, some are found through the DNS seeds of Params, and more by
+	// asking those.
+	Peers []string
+	Want  int // how many to be connected with; 0: 8, or as many as Peers has
 }
 
-// ErrOffline reports a place that is connected with nobody.
-var ErrOffline = errors.New("not connected")
+const (
+	defaultWant = 8
+	maxWant     = 64
+)
 
-// wantPeers is the default of Options.Want.
-const wantPeers = 4
+// A Source is several peers. It is a bitcoin.Source, Several, Waker and
+// Broadcaster.
+type Source struct {
+	params *chaincfg.Params
+	want   int
+	t      times
+	book   *book
 
-// Open returns a place for each address, which connects until it is closed.
-// Nothing needs to be reachable yet.
-func Open(o Options) []*Peer {
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
-	if o.Want <= 0 {
-		o.Want = wantPeers
-	}
-	if o.lookup == nil {
-		o.lookup = func(ctx context.Context, host string) ([]net.IP, error) {
-			return net.DefaultResolver.LookupIP(ctx, "ip", host)
-		}
-	}
-	if o.ask <= 0 {
-		o.ask = askTime
-	}
-	var peers []*Peer
-	for _, addr := range o.Addrs {
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			addr = net.JoinHostPort(strings.Trim(addr, "[]"), o.Chain.DefaultPort)
-		}
-		peers = append(peers, newPeer(&o, addr, nil))
-	}
-	if len(peers) > 0 {
-		return peers
-	}
-	b := newBook(&o)
-	for range o.Want {
-		peers = append(peers, newPeer(&o, "", b))
-	}
-	return peers
-}
-
-// A Peer is a place for one connection. It is a bitcoin.Source, Waker,
-// Broadcaster and Blamer, and safe for concurrent use.
-type Peer struct {
-	o     *Options
-	fixed string // address; empty: from book
-	book  *book
-	wake  chan struct{}
-	stop  context.CancelFunc
-	loop  sync.WaitGroup
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	loops  sync.WaitGroup
+	poked  chan struct{} // for keep: there is something to do
+	rung   chan struct{} // for ring: there is news
+	wake   chan struct{}
 
 	mu      sync.Mutex
-	conn    *conn         // nil: none
-	err     error         // why there is none
-	changed chan struct{} // closed when these change
-	retry   chan struct{} // gets a value when it is worth trying at once
+	peers   []*peer       // that are connected
+	joined  chan struct{} // closed and made anew when one more is
+	sending map[chainhash.Hash]*sending
+	speed   time.Duration // that a block takes, about
 }
 
-func newPeer(o *Options, addr string, b *book) *Peer {
-	p := &Peer{o: o, fixed: addr, book: b, wake: make(chan struct{}, 1), changed: make(chan struct{}), retry: make(chan struct{}, 1)}
-	ctx, cancel := context.WithCancel(context.Background())
-	p.stop = cancel
-	p.loop.Go(func() { p.run(ctx) })
-	return p
+// times are how long things may take.
+type times struct {
+	dial      time.Duration // a connection and a handshake
+	idle      time.Duration // silence
+	message   time.Duration // reading the rest of a message, writing one
+	headers   time.Duration // an answer to getheaders
+	block     time.Duration // without any progress with the blocks that were asked for
+	hedgeMin  time.Duration // before a block is asked for elsewhere too, at least
+	hedgeMax  time.Duration // and at most
+	peer      time.Duration // waiting for one to be connected
+	tick      time.Duration // between looks at what is late
+	ping      time.Duration // between pings
+	minPause  time.Duration // before a peer that failed is called again, at least
+	maxPause  time.Duration // and at most
+	ban       time.Duration // before one is that misbehaved
+	seeds     time.Duration // before the seeds are asked again
+	ring      time.Duration // between wake-ups
+	settle    time.Duration // before a transaction that was fetched and not refused counts as taken
+	broadcast time.Duration // for a transaction to be taken
 }
 
-// Close disconnects.
-func (p *Peer) Close() error {
-	p.stop()
-	p.loop.Wait()
+var defaultTimes = times{
+	dial: 15 * time.Second, idle: 4 * time.Minute, message: 2 * time.Minute,
+	headers: 20 * time.Second, block: 20 * time.Second, hedgeMin: 2 * time.Second, hedgeMax: 20 * time.Second,
+	peer: 15 * time.Second, tick: 500 * time.Millisecond, ping: time.Minute,
+	minPause: time.Second, maxPause: 10 * time.Minute, ban: time.Hour, seeds: 5 * time.Minute,
+	ring: 200 * time.Millisecond, settle: 4 * time.Second, broadcast: 30 * time.Second,
+}
+
+// Open starts calling peers and waits for none of them. The source must be
+// closed.
+func Open(o Options) (*Source, error) {
+	return open(o, defaultTimes, net.DefaultResolver.LookupNetIP)
+}
+
+func open(o Options, t times, lookup lookupFunc) (*Source, error) {
+	if o.Params == nil {
+		return nil, errors.New("p2p: no network is named")
+	}
+	if len(o.Peers) == 0 && len(o.Params.DNSSeeds) == 0 {
+		return nil, fmt.Errorf("p2p: %s has no seeds: name a peer", o.Params.Name)
+	}
+	b, err := newBook(o.Params, o.Peers, t, lookup)
+	if err != nil {
+		return nil, err
+	}
+	want := defaultWant
+	if n := len(b.list); n > 0 {
+		want = min(n, defaultWant)
+	}
+	s := &Source{
+		params: o.Params, want: min(cmp.Or(o.Want, want), maxWant), t: t, book: b,
+		poked: make(chan struct{}, 1), rung: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		joined: make(chan struct{}), sending: make(map[chainhash.Hash]*sending),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.loops.Go(s.keep)
+	s.loops.Go(s.ring)
+	return s, nil
+}
+
+// Close leaves all peers and waits until nothing of the source runs any more.
+// Whoever still asks it gets ErrClosed.
+func (s *Source) Close() error {
+	s.cancel()
+	s.loops.Wait()
 	return nil
 }
 
-// Addr is with whom the place is connected, or should be; empty if it has
-// nobody.
-func (p *Peer) Addr() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.conn != nil {
-		return p.conn.addr
-	}
-	return p.fixed
-}
+// Wake implements bitcoin.Waker: a peer told of a block, or is new.
+func (s *Source) Wake() <-chan struct{} { return s.wake }
 
-// Pauses between attempts to connect.
-const (
-	minPause = 500 * time.Millisecond
-	maxPause = 2 * time.Minute
-	goodTime = time.Minute // after which a connection was a good one
-)
-
-// run keeps the place connected until ctx ends.
-func (p *Peer) run(ctx context.Context) {
-	for pause := minPause; ctx.Err() == nil; pause = min(2*pause, maxPause) {
-		start := time.Now()
-		err := p.once(ctx)
-		if ctx.Err() != nil {
-			break
-		}
-		p.set(nil, err)
-		if time.Since(start) > goodTime {
-			pause = minPause
-		}
-		timer := time.NewTimer(pause)
+// ring passes news on to Wake, not too often, whatever peers say.
+func (s *Source) ring() {
+	for {
 		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		case <-p.retry:
+		case <-s.ctx.Done():
+			return
+		case <-s.rung:
 		}
-		timer.Stop()
-	}
-	p.set(nil, net.ErrClosed)
-}
-
-// once connects, and returns when that has ended, and why.
-func (p *Peer) once(ctx context.Context) error {
-	addr := p.fixed
-	if p.book != nil {
-		var err error
-		if addr, err = p.book.take(ctx); err != nil {
-			return err
+		signal(s.wake)
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-time.After(s.t.ring):
 		}
-		defer p.book.give(addr)
-	}
-	c, err := dial(ctx, p.o, addr)
-	if err != nil {
-		p.bad(addr, err)
-		return err
-	}
-	c.block = p.ring
-	if p.book != nil {
-		c.addrs = p.book.add
-	}
-	p.set(c, nil)
-	p.ring()
-	err = c.serve(ctx)
-	p.bad(addr, err)
-	return err
-}
-
-// bad has an address left alone for a while.
-func (p *Peer) bad(addr string, err error) {
-	p.o.Log.Debug("peer", "addr", addr, "err", err)
-	if p.book != nil {
-		p.book.bad(addr)
 	}
 }
 
-func (p *Peer) set(c *conn, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.conn, p.err = c, err
-	close(p.changed)
-	p.changed = make(chan struct{})
-}
-
-func (p *Peer) ring() {
+// signal makes sure that a channel with room for one value has one.
+func signal(c chan struct{}) {
 	select {
-	case p.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
 
-// Wake implements bitcoin.Waker.
-func (p *Peer) Wake() <-chan struct{} { return p.wake }
-
-// Blame implements bitcoin.Blamer.
-func (p *Peer) Blame(err error) {
-	p.mu.Lock()
-	c := p.conn
-	p.mu.Unlock()
-	if c != nil {
-		c.fail(err)
-	}
+// A Status tells how it goes with a peer.
+type Status struct {
+	Addr      string        `json:"addr"`
+	Connected bool          `json:"connected"`
+	Agent     string        `json:"agent,omitempty"`  // what it says that it is
+	Height    int           `json:"height,omitempty"` // that it claimed when it was called
+	Speed     time.Duration `json:"speed,omitempty"`  // that a block or headers take, about
+	Error     string        `json:"error,omitempty"`  // why it was left the last time
 }
 
-// connected returns the connection; while the place is just connecting it is
-// waited for.
-func (p *Peer) connected(ctx context.Context) (*conn, error) {
-	for first := true; ; first = false {
-		p.mu.Lock()
-		c, err, changed := p.conn, p.err, p.changed
-		p.mu.Unlock()
-		if c != nil {
-			return c, nil
+// Status returns the peers that are connected and, of those that were named, the
+// others.
+func (s *Source) Status() (list []Status) {
+	connected := make(map[*address]bool)
+	for _, p := range s.connected() {
+		connected[p.addr] = true
+		list = append(list, p.status())
+	}
+	for a, err := range s.book.failed() {
+		if !connected[a] && a.fixed {
+			list = append(list, Status{Addr: a.host, Error: err.Error()})
 		}
-		if err != nil && (!first || errors.Is(err, net.ErrClosed)) {
-			return nil, errors.Join(ErrOffline, err)
-		}
-		if err != nil { // one more attempt, since somebody wants it
-			select {
-			case p.retry <- struct{}{}:
-			default:
-			}
+	}
+	slices.SortFunc(list, func(a, b Status) int { return cmp.Compare(a.Addr, b.Addr) })
+	return list
+}
+
+// Height returns the height that most peers' chains had at least when they were
+// called, as they claim; 0 if there is none.
+func (s *Source) Height() int {
+	var heights []int
+	for _, p := range s.connected() {
+		heights = append(heights, p.height)
+	}
+	if len(heights) == 0 {
+		return 0
+	}
+	slices.Sort(heights)
+	return heights[len(heights)/2]
+}
+
+// connected returns the peers that are connected.
+func (s *Source) connected() []*peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.peers)
+}
+
+// waitPeers returns the peers that are connected, and waits a while for one.
+func (s *Source) waitPeers(ctx context.Context) ([]*peer, error) {
+	timer := time.NewTimer(s.t.peer)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		peers, joined := slices.Clone(s.peers), s.joined
+		s.mu.Unlock()
+		if len(peers) > 0 {
+			return peers, nil
 		}
 		select {
-		case <-changed:
+		case <-joined:
+		case <-s.ctx.Done():
+			return nil, ErrClosed
 		case <-ctx.Done():
-			return nil, errors.Join(ErrOffline, ctx.Err())
+			return nil, ctx.Err()
+		case <-timer.C:
+			return nil, s.book.nobody()
 		}
 	}
 }
+
+// join makes a peer one of those that are asked.
+func (s *Source) join(p *peer) {
+	s.mu.Lock()
+	s.peers = append(s.peers, p)
+	close(s.joined)
+	s.joined = make(chan struct{})
+	for _, tx := range s.sending {
+		tx.offer(p)
+	}
+	s.mu.Unlock()
+	signal(s.rung)
+}
+
+func (s *Source) leave(p *peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peers = slices.DeleteFunc(s.peers, func(q *peer) bool { return q == p })
+}
+
+var (
+	_ bitcoin.Source      = (*Source)(nil)
+	_ bitcoin.Several     = (*Source)(nil)
+	_ bitcoin.Waker       = (*Source)(nil)
+	_ bitcoin.Broadcaster = (*Source)(nil)
+)

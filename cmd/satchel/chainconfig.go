@@ -25,6 +25,7 @@ type chainConfig struct {
 	FirstBlock    int      `toml:"first_block"`   // of the rules "satchel"
 	Confirmations *int     `toml:"confirmations"` // nil: those of the rules
 	Sources       []string `toml:"sources"`       // URLs
+	Zonefiles     []string `toml:"zonefiles"`     // URLs at which /zonefile/HASH has zone files
 }
 
 // Kinds of chains.
@@ -50,7 +51,7 @@ func networkNames() string {
 func (c *chainConfig) check() error {
 	switch c.Kind {
 	case chainPrivate:
-		if c.Network != "" || c.Rules != "" || c.FirstBlock != 0 || c.Confirmations != nil || len(c.Sources) > 0 {
+		if c.Network != "" || c.Rules != "" || c.FirstBlock != 0 || c.Confirmations != nil || len(c.Sources) > 0 || len(c.Zonefiles) > 0 {
 			return fmt.Errorf("chain: a private chain has an address and nothing else; other keys belong to kind %q", chainBitcoin)
 		}
 		if c.Address == "" {
@@ -111,7 +112,16 @@ func (c *chainConfig) write(w io.Writer) {
 	for _, s := range c.Sources {
 		fmt.Fprintf(w, "  %s,\n", tomlString(s))
 	}
-	fmt.Fprint(w, "]\n")
+	fmt.Fprint(w, "]\n# URLs that keep zone files at /zonefile/HASH. They are believed by hash only.\n")
+	if len(c.Zonefiles) == 0 {
+		fmt.Fprintln(w, "# zonefiles = []")
+		return
+	}
+	fmt.Fprintln(w, "zonefiles = [")
+	for _, s := range c.Zonefiles {
+		fmt.Fprintf(w, "  %s,\n", tomlString(s))
+	}
+	fmt.Fprintln(w, "]")
 }
 
 // sourceHelp explains the URLs of sources.
@@ -195,6 +205,7 @@ type chainFlags struct {
 	rules         string
 	firstBlock    int
 	confirmations int
+	zonefiles     []string
 }
 
 type listFlag struct{ list *[]string }
@@ -208,6 +219,7 @@ func (f *chainFlags) add(fs *flag.FlagSet) {
 	fs.StringVar(&f.network, "network", "", "Bitcoin's `NET`: "+networkNames()+" (default mainnet)")
 	fs.StringVar(&f.rules, "rules", "", "`R`ules by which names are read: blockstack (default) or satchel")
 	fs.IntVar(&f.firstBlock, "first-block", 0, "`HEIGHT` from which the rules satchel read names")
+	fs.Var(listFlag{&f.zonefiles}, "zonefiles", "`URL` that keeps zone files, of a chain that is not private; may be given several times")
 	fs.IntVar(&f.confirmations, "confirmations", -1, "`N` blocks that must follow one before it counts (default: 6 on mainnet, else 0)")
 }
 
@@ -223,11 +235,11 @@ func (f *chainFlags) config() (c chainConfig, err error) {
 		if len(f.chains) == 1 {
 			c.Address = f.chains[0]
 		}
-		if f.network != "" || f.rules != "" || f.firstBlock != 0 || f.confirmations >= 0 {
-			return c, usagef("--network, --rules, --first-block and --confirmations are not for a private chain, which says them itself")
+		if f.network != "" || f.rules != "" || f.firstBlock != 0 || f.confirmations >= 0 || len(f.zonefiles) > 0 {
+			return c, usagef("--network, --rules, --first-block, --confirmations and --zonefiles are not for a private chain, which says them itself")
 		}
 	} else {
-		c = chainConfig{Kind: chainBitcoin, Network: f.network, Rules: f.rules, FirstBlock: f.firstBlock, Sources: f.chains}
+		c = chainConfig{Kind: chainBitcoin, Network: f.network, Rules: f.rules, FirstBlock: f.firstBlock, Sources: f.chains, Zonefiles: f.zonefiles}
 		if c.Network == "" {
 			c.Network = chaincfg.MainNetParams.Name
 		}

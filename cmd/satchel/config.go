@@ -45,7 +45,7 @@ type providerConfig struct {
 // knownKeys lists every key, as a message shows them.
 var knownKeys = []string{
 	"name", "copies", "quorum", "poll", "cache_size", "chain.kind", "chain.address", "chain.network", "chain.rules",
-	"chain.first_block", "chain.confirmations", "chain.sources",
+	"chain.first_block", "chain.confirmations", "chain.sources", "chain.zonefiles",
 	"foreign.allow_files", "foreign.allow_hosts", "foreign.allow_loopback", "provider.url", "provider.token",
 }
 

@@ -44,7 +44,7 @@ type chainInfo struct {
 // this home is started if it doesn't run. If the chain can't be reached, but was
 // followed before, names are as they were then.
 func openNames(ctx context.Context, h *home, cfg *config, log *slog.Logger) (*names, error) {
-	src, err := newSource(h, &cfg.Chain)
+	src, err := newSource(h, &cfg.Chain, log)
 	if err != nil {
 		return nil, err
 	}

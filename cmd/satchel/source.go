@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -44,8 +46,11 @@ type source interface {
 }
 
 // newSource returns the source that a home's config names. It asks nothing yet.
-func newSource(h *home, cfg *chainConfig) (source, error) {
-	return &private{h: h, fixed: cfg.Address}, nil
+func newSource(h *home, cfg *chainConfig, log *slog.Logger) (source, error) {
+	if cfg.Kind == chainBitcoin {
+		return newPublic(cfg, log)
+	}
+	return newPrivate(h, cfg.Address), nil
 }
 
 // private is the chain process of this home: at the address in the config, or
@@ -55,9 +60,50 @@ type private struct {
 	h     *home
 	fixed string
 
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	loop   sync.WaitGroup
+	once   sync.Once // starts watching
+	wake   chan struct{}
+
 	mu     sync.Mutex
 	addr   string
 	client *devnet.Client
+}
+
+func newPrivate(h *home, fixed string) *private {
+	s := &private{h: h, fixed: fixed, wake: make(chan struct{}, 1)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Wake implements bitcoin.Waker.
+func (s *private) Wake() <-chan struct{} {
+	s.once.Do(func() { s.loop.Go(s.watch) })
+	return s.wake
+}
+
+// lookAgain is how often the address of the chain is read anew.
+const lookAgain = 2 * time.Second
+
+func (s *private) watch() {
+	for s.ctx.Err() == nil {
+		var wake <-chan struct{}
+		if c, err := s.dial(); err == nil {
+			wake = c.Wake()
+		}
+		timer := time.NewTimer(lookAgain)
+		select {
+		case <-s.ctx.Done():
+		case <-timer.C:
+		case <-wake:
+			select {
+			case s.wake <- struct{}{}:
+			default:
+			}
+		}
+		timer.Stop()
+	}
 }
 
 // address returns where the chain is said to be; empty if its private chain
@@ -177,8 +223,11 @@ func (s *private) rules(info chainInfo) (*chain.Params, error) {
 	return chain.Satchel(&chaincfg.RegressionNetParams, info.FirstBlock), nil
 }
 
-// Close drops idle connections.
+// Close ends watching and drops idle connections.
 func (s *private) Close() error {
+	s.cancel()
+	s.once.Do(func() {})
+	s.loop.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client == nil {

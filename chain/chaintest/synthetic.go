@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sort"
 	"sync/atomic"
 	"syscall"
 
@@ -42,6 +41,7 @@ type Synthetic struct {
 
 	blocks, bulk, prev, rows mapped
 	heights                  map[chainhash.Hash]int
+	prevAt                   []uint32 // where in "prev" the ids with each first 2 bytes begin
 	shown                    atomic.Int64
 }
 
@@ -75,6 +75,11 @@ func OpenSynthetic(dir string, shape Shape) (s *Synthetic, err error) {
 	s.heights[*RegTest.GenesisHash] = 0
 	for h := 1; h <= s.Height(); h++ {
 		s.heights[chainhash.DoubleHashH(s.header(h))] = h
+	}
+	for at := range len(s.prev) / 16 {
+		for len(s.prevAt) <= int(binary.BigEndian.Uint16(s.prev[16*at:])) {
+			s.prevAt = append(s.prevAt, uint32(at))
+		}
 	}
 	s.Show(s.Height())
 	return s, nil
@@ -170,9 +175,14 @@ func appendCount(b []byte, n uint32) []byte {
 
 // PrevTx implements bitcoin.PrevTxer.
 func (s *Synthetic) PrevTx(ctx context.Context, txid chainhash.Hash) ([]byte, error) {
-	want, n := binary.BigEndian.Uint64(txid[:]), len(s.prev)/16
-	at := sort.Search(n, func(i int) bool { return binary.BigEndian.Uint64(s.prev[16*i:]) >= want })
-	for ; at < n && binary.BigEndian.Uint64(s.prev[16*at:]) == want; at++ {
+	want, at, n := binary.BigEndian.Uint64(txid[:]), len(s.prev)/16, len(s.prev)/16
+	if first := int(want >> 48); first < len(s.prevAt) {
+		at = int(s.prevAt[first])
+	}
+	for ; at < n && binary.BigEndian.Uint64(s.prev[16*at:]) <= want; at++ {
+		if binary.BigEndian.Uint64(s.prev[16*at:]) < want {
+			continue
+		}
 		place := binary.BigEndian.Uint64(s.prev[16*at+8:])
 		tx := s.blocks[place>>24:][:place&0xffffff]
 		if chainhash.DoubleHashH(tx) == txid {

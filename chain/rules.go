@@ -53,8 +53,8 @@ func applyBlock(p *Params, s *state, txs []*ops.Tx) []string {
 
 // window returns the consensus hashes of the last heights, newest first.
 func (s *state) window(p *Params) (hashes [][16]byte) {
-	for h := s.height - 1; h >= s.height-p.Window && h >= p.FirstBlock-genesisBlocks; h-- {
-		if h < p.FirstBlock {
+	for h := s.height - 1; h >= s.height-p.Window; h-- {
+		if h < p.FirstBlock { // below it there is but one hash
 			hashes = append(hashes, p.Genesis)
 		} else {
 			hashes = append(hashes, s.consensus(h))

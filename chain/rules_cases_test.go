@@ -76,6 +76,38 @@ func TestNamespacePreorderRules(t *testing.T) {
 			return txs(pre(m))
 		}},
 		{"used and sent again", "both", func(m *maker) []*wire.MsgTx { m.revealed(root); return txs(pre(m)) }},
+		{"used, sent again and again", "both", func(m *maker) []*wire.MsgTx { m.revealed(root); m.must(pre(m)); return txs(pre(m)) }},
+		{"used, sent again and again in the last block of the namespace's time", "both", func(m *maker) []*wire.MsgTx {
+			m.revealed(root)
+			m.skip(100)
+			m.must(pre(m))
+			m.skip(42)
+			return txs(pre(m))
+		}},
+		{"used, sent again, and again after the namespace's time", "none", func(m *maker) []*wire.MsgTx {
+			m.revealed(root)
+			m.skip(100)
+			m.must(pre(m))
+			m.skip(43)
+			return txs(pre(m))
+		}},
+		{"used, sent again, and again when somebody else has the namespace", "none", func(m *maker) []*wire.MsgTx {
+			m.revealed(root)
+			m.skip(100)
+			m.must(pre(m))
+			m.skip(43)
+			m.revealed(ben)
+			return txs(pre(m))
+		}},
+		{"used, sent again and again for a namespace that is ready", "both", func(m *maker) []*wire.MsgTx {
+			m.opened()
+			m.skip(200)
+			m.must(pre(m))
+			return txs(pre(m))
+		}},
+		{"by one that can own nothing", "none", func(m *maker) []*wire.MsgTx {
+			return txs(m.tx(nobody, ops.NamespacePreorder{Consensus: m.consensus(0)}, root, 1))
+		}},
 		{"quotes the hash of 24 blocks ago", "both", func(m *maker) []*wire.MsgTx {
 			m.skip(3)
 			c := m.consensus(0)
@@ -343,6 +375,25 @@ func TestImportRules(t *testing.T) {
 			tx.TxOut = append(tx.TxOut[:2:2], tx.TxOut[1], tx.TxOut[2])
 		})},
 		{"a recipient that can own nothing", "none", changed(func(tx *wire.MsgTx) { tx.TxOut[1].PkScript = make([]byte, 22) })},
+	})
+}
+
+// TestImportWithoutKey: who spends a coin by an odd script shows no key, so
+// nobody can tell whose children may import.
+func TestImportWithoutKey(t *testing.T) {
+	eachRuleSet(t, func(m *maker) {
+		m.revealed(root)
+		tx, ok := ops.Read(m.p.Magic, m.give("amy.test", root, ada, 1))
+		if tx.SetSender(root.script); !ok || tx.SenderKey == nil {
+			m.t.Fatalf("%+v", tx)
+		}
+		for _, key := range [][]byte{nil, tx.SenderKey} {
+			tx.SenderKey = key
+			a, err := m.ix.connect(madeUpHeader(m.tip()+1, &m.prev), []*ops.Tx{tx})
+			if err != nil || (a.records[0] != "") != (key != nil) {
+				m.t.Errorf("key %x: %q, %v", key, a.records, err)
+			}
+		}
 	})
 }
 

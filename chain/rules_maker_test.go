@@ -265,6 +265,9 @@ var (
 	ben   = one("ben")
 	club  = some("club")
 	board = some("board")
+
+	// nobody spends a segwit coin.
+	nobody = party{script: append([]byte{txscript.OP_0, 20}, make([]byte, 20)...)}
 )
 
 // childOf returns the party of a child of a key, which may import.

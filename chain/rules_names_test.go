@@ -48,6 +48,31 @@ func TestPreorderRules(t *testing.T) {
 			return txs(pre(m), m.register("amy.test", ada, ada), pre(m))
 		}},
 		{"used up", "both", func(m *maker) []*wire.MsgTx { m.opened(); m.registered(ada, "amy.test"); return txs(pre(m)) }},
+		{"used, sent again, and again in the last block of the name's time", "both", func(m *maker) []*wire.MsgTx {
+			m.opened()
+			m.registered(ada, "amy.test")
+			m.must(pre(m))
+			m.skip(lifetime - 1)
+			return txs(pre(m))
+		}},
+		{"used, sent again, and again after the name's time", "none", func(m *maker) []*wire.MsgTx {
+			m.opened()
+			m.registered(ada, "amy.test")
+			m.must(pre(m))
+			m.skip(lifetime)
+			return txs(pre(m))
+		}},
+		{"used, sent again, and again when somebody else has the name", "none", func(m *maker) []*wire.MsgTx {
+			m.opened()
+			m.registered(ada, "amy.test")
+			m.must(pre(m))
+			m.skip(lifetime)
+			m.registered(ben, "amy.test")
+			return txs(pre(m))
+		}},
+		{"by one that can own nothing", "none", func(m *maker) []*wire.MsgTx {
+			return txs(m.tx(nobody, ops.NamePreorder{Consensus: m.consensus(0)}, ada, 1))
+		}},
 		{"quotes the hash of 25 blocks ago", "none", func(m *maker) []*wire.MsgTx {
 			m.skip(3)
 			c := m.consensus(0)
@@ -55,6 +80,16 @@ func TestPreorderRules(t *testing.T) {
 			return txs(quote(m, c))
 		}},
 		{"quotes another chain's hash", "none", func(m *maker) []*wire.MsgTx { return txs(quote(m, [16]byte{7})) }},
+		{"the 26th name, 25 being imported and long over were the namespace ready", "none", func(m *maker) []*wire.MsgTx {
+			m.imported(10)
+			m.skip(60)
+			return txs(pre(m))
+		}},
+		{"the 26th name, 25 being imported to a namespace whose time is over", "both", func(m *maker) []*wire.MsgTx {
+			m.imported(ops.Forever)
+			m.skip(144)
+			return txs(pre(m))
+		}},
 		{"the 25th name", "both", func(m *maker) []*wire.MsgTx {
 			m.opened()
 			m.registered(ada, names("a", 24)...)
@@ -379,6 +414,15 @@ func TestCollisions(t *testing.T) {
 			full(m, 23, "bob.test")
 			return txs(m.register("bob.test", ada, ada), reg(m, ada), reg(m, ben))
 		}},
+		{"with one below the quota who renews", "none", func(m *maker) []*wire.MsgTx {
+			full(m, 24)
+			return txs(m.renew("a0.test", ada, cost), reg(m, ada), reg(m, ben))
+		}},
+		{"with one below the quota who renews in the last block", "none", func(m *maker) []*wire.MsgTx {
+			full(m, 24)
+			m.skip(lifetime)
+			return txs(m.renew("a0.test", ada, cost), reg(m, ada), reg(m, ben))
+		}},
 		{"of another name", "both", func(m *maker) []*wire.MsgTx {
 			m.opened()
 			m.must(pre(m, ada, cost), m.preorder("bob.test", ben, ben, cost))
@@ -519,6 +563,20 @@ func (m *maker) rich(n int) {
 		m.must(m.give(n, root, ada, 1))
 	}
 	m.must(m.ready("test", root))
+}
+
+// imported gives ada 25 names in a namespace that is not ready.
+func (m *maker) imported(lifetime uint32) {
+	m.t.Helper()
+	r := space
+	r.Lifetime = lifetime
+	m.must(m.preorderSpace("test", root, root, spaceCost))
+	m.must(m.reveal(r, root, root))
+	var gifts []*wire.MsgTx
+	for _, n := range names("a", 25) {
+		gifts = append(gifts, m.give(n, root, ada, 1))
+	}
+	m.must(gifts...)
 }
 
 // ownerCases are what updates, transfers and revocations have in common. They

@@ -315,7 +315,7 @@ func TestEpochs(t *testing.T) {
 			t.Errorf("mainnet at %d: %+v", c.height, main.epoch(c.height))
 		}
 	}
-	if main.lifetime(other, 436651) != 7 || main.RevealExpiry != 52595 || main.ImportKeys != 300 || main.namespacePrice("a") != 400e8 {
+	if main.lifetime(other, 436651) != 7 || main.RevealExpiry != 52595 || main.ImportKeys != 300 || main.namespacePrice("a") != 400e8 || main.Confirmations != 6 {
 		t.Errorf("mainnet: %+v", main)
 	}
 }

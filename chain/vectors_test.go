@@ -96,6 +96,9 @@ func TestPriceBounds(t *testing.T) {
 	if got := satoshi(price("a.x", huge)); got != 1<<63-1 {
 		t.Errorf("a price that nobody can pay is %d", got)
 	}
+	if got := satoshi(1 << 63); got != 1<<63-1 {
+		t.Errorf("a price that nobody can write is %d", got)
+	}
 	free := &namespace{Coefficient: 0, Base: 0, NonAlpha: 1, NoVowel: 1}
 	if got := satoshi(price("abc.x", free)); got != priceUnit {
 		t.Errorf("the least price is %d", got)

@@ -101,7 +101,7 @@ index on disk                      %.0f MB`,
 // atOnce is how many questions a follower asks its source at a time.
 const atOnce = 8
 
-// memoryLimit is what the runtime is told to stay below, as the daemon does.
+// memoryLimit is what the runtime is told to stay below.
 const memoryLimit = 120 << 20
 
 // measureNames makes the chain, then takes all figures in one process: the

@@ -16,6 +16,7 @@
 //	POST /reorg?depth=N                 replaces the newest N blocks by N+1 empty ones
 //	GET  /zonefile/HASH                 a zone file by its hash, in hex
 //	PUT  /zonefile/HASH                 keeps one, if its hash is the current value of a name
+//	GET  /v1/...                        what proofs are made from, see package proof
 //
 // Answers are JSON, zone files their bytes. Requests that a web page could have
 // made are refused.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"satchel/chain/proof"
 )
 
 const (
@@ -38,6 +40,7 @@ func (n *Node) Handler() http.Handler {
 	mux.HandleFunc("POST /reorg", n.serveReorg)
 	mux.HandleFunc("GET /zonefile/{hash}", n.serveZonefile)
 	mux.HandleFunc("PUT /zonefile/{hash}", n.takeZonefile)
+	mux.Handle("GET /v1/", proof.Handler(n.names, n))
 	return loopbackOnly(n.calls.count(mux))
 }
 

@@ -204,7 +204,7 @@ type chainFlags struct {
 	network       string
 	rules         string
 	firstBlock    int
-	confirmations int
+	confirmations int // as a flag: -1 if not given
 	zonefiles     []string
 }
 
@@ -216,16 +216,33 @@ func (f listFlag) Set(s string) error { *f.list = append(*f.list, s); return nil
 func (f *chainFlags) add(fs *flag.FlagSet) {
 	fs.Var(listFlag{&f.chains}, "chain", "`ADDR` (host:port) of a private chain, or URL of a source of Bitcoin's blocks, which may be given several times: "+
 		"rpc+http://USER@HOST:PORT, p2p://HOST:PORT, p2p:, esplora+https://HOST/api")
+	fs.Var(listFlag{&f.zonefiles}, "zonefiles", "`URL` that keeps zone files, of a chain that is not private; may be given several times")
+	fs.IntVar(&f.confirmations, "confirmations", -1, "`N` blocks that must follow one before it counts (default: 6 on mainnet, else 0)")
+	f.addRules(fs)
+}
+
+// addRules adds those of the flags that say which registry it is.
+func (f *chainFlags) addRules(fs *flag.FlagSet) {
 	fs.StringVar(&f.network, "network", "", "Bitcoin's `NET`: "+networkNames()+" (default mainnet)")
 	fs.StringVar(&f.rules, "rules", "", "`R`ules by which names are read: blockstack (default) or satchel")
 	fs.IntVar(&f.firstBlock, "first-block", 0, "`HEIGHT` from which the rules satchel read names")
-	fs.Var(listFlag{&f.zonefiles}, "zonefiles", "`URL` that keeps zone files, of a chain that is not private; may be given several times")
-	fs.IntVar(&f.confirmations, "confirmations", -1, "`N` blocks that must follow one before it counts (default: 6 on mainnet, else 0)")
 }
 
 // given says if any flag names a chain.
 func (f *chainFlags) given() bool {
-	return len(f.chains) > 0 || f.network != "" || f.rules != "" || f.firstBlock != 0 || f.confirmations >= 0
+	return len(f.chains) > 0 || f.network != "" || f.rules != "" || f.firstBlock != 0 || f.confirmations > 0
+}
+
+// rulesConfig returns what the flags say of the registry.
+func (f *chainFlags) rulesConfig() chainConfig {
+	c := chainConfig{Kind: chainBitcoin, Network: f.network, Rules: f.rules, FirstBlock: f.firstBlock}
+	if c.Network == "" {
+		c.Network = chaincfg.MainNetParams.Name
+	}
+	if c.Rules == "" {
+		c.Rules = "blockstack"
+	}
+	return c
 }
 
 // config returns what the flags say.
@@ -239,13 +256,8 @@ func (f *chainFlags) config() (c chainConfig, err error) {
 			return c, usagef("--network, --rules, --first-block, --confirmations and --zonefiles are not for a private chain, which says them itself")
 		}
 	} else {
-		c = chainConfig{Kind: chainBitcoin, Network: f.network, Rules: f.rules, FirstBlock: f.firstBlock, Sources: f.chains, Zonefiles: f.zonefiles}
-		if c.Network == "" {
-			c.Network = chaincfg.MainNetParams.Name
-		}
-		if c.Rules == "" {
-			c.Rules = "blockstack"
-		}
+		c = f.rulesConfig()
+		c.Sources, c.Zonefiles = f.chains, f.zonefiles
 		if f.confirmations >= 0 {
 			c.Confirmations = &f.confirmations
 		}

@@ -59,6 +59,7 @@ func (a *app) commands() []*command {
 		a.nameListCommand(),
 		a.namePriceCommand(),
 		a.nameHistoryCommand(),
+		a.nameVerifyCommand(),
 		a.nameRenewCommand(),
 		a.nameUpdateCommand(),
 		a.nameTransferCommand(),

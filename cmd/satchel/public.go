@@ -16,7 +16,7 @@ import (
 	"satchel/chain/bitcoin"
 	"satchel/chain/bitcoin/esplora"
 	"satchel/chain/bitcoin/multi"
-	"satchel/chain/bitcoin/p2p"
+	p2p "satchel/chain/bitcoin/peer"
 	"satchel/chain/bitcoin/rpc"
 	"satchel/chain/zonefile"
 )

@@ -18,11 +18,11 @@ func bad(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", errBad, fmt.Errorf(format, args...))
 }
 
-// pver is the version of the protocol that we speak, minVersion the least that
-// a peer has to: headers are announced since then.
+// pver is the version of the protocol that we speak, and the least that a peer has
+// to speak: since then one can say what transactions one wants to hear of.
 const (
-	pver       = wire.SendHeadersVersion
-	minVersion = wire.SendHeadersVersion
+	pver       = wire.FeeFilterVersion
+	minVersion = wire.FeeFilterVersion
 )
 
 // maxPayload is how long the payload of a message may be that is read, by

@@ -94,9 +94,10 @@ func (k kept) encode(w *rowWriter, p *Params, height int) error {
 	}
 	push = push[len(p.Magic):]
 	_, imports := t.Op.(ops.Import)
+	earlier := k.before != place{} && k.before.precedes(place{height, t.Index})
 	toSelf := bytes.Equal(t.Sender, t.Recipient)
 	w.num(t.Index)
-	w.byte(bitIf(t.HasFee, keptFee) | bitIf(toSelf, keptToSelf) | bitIf(imports && t.HasValue, keptValue) | bitIf(k.before != place{}, keptBefore))
+	w.byte(bitIf(t.HasFee, keptFee) | bitIf(toSelf, keptToSelf) | bitIf(imports && t.HasValue, keptValue) | bitIf(earlier, keptBefore))
 	w.raw(t.Txid[:])
 	w.bytes(push)
 	w.script(t.Sender)
@@ -111,7 +112,7 @@ func (k kept) encode(w *rowWriter, p *Params, height int) error {
 		w.raw(t.Value[:])
 	}
 	w.num(t.Outputs)
-	if k.before != (place{}) {
+	if earlier {
 		w.place(place{height - k.before.height, k.before.index})
 	}
 	return recordFields{p, t, push}.encode(w, k.record)
@@ -146,6 +147,9 @@ func parseKept(p *Params, height int, b []byte) (k kept, err error) {
 	k.tx = t
 	if flags&keptBefore != 0 {
 		k.before = place{height - r.num(), r.num()}
+		if !k.before.precedes(place{height, t.Index}) {
+			return k, errDamaged // or a history might have no end
+		}
 	}
 	if t.Op, err = ops.Decode(p.Magic, append(slices.Clone(p.Magic[:]), push...)); err != nil {
 		return k, errDamaged

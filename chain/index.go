@@ -16,9 +16,15 @@ import (
 // own. It is safe for concurrent use; one Follower at most moves it.
 //
 // All of it follows from the blocks, so it can be deleted at any time. The keys
-// are those of state.go, records are CBOR maps with integer keys, heights are
-// big-endian. The row of the tip is height (4 bytes), block hash (32), height
-// of the last block that cannot be undone (4).
+// are those of state.go, in which heights are big-endian; state_rows.go and
+// history_rows.go say how their values are written. The row of the tip is height
+// (4 bytes), block hash (32), height of the last block that cannot be undone (4).
+//
+// Whole blocks are written in one transaction of Badger, one or many, together
+// with the tip. Its commit returns when the log of values and then the log of the
+// memory table are on the disk, and after a crash an entry counts only if the
+// transaction that it is of is in that log to its end, so what is found is always
+// the index as of some block, and no older than the last commit that returned.
 type Index struct {
 	p   *Params
 	dir string
@@ -75,7 +81,7 @@ func OpenIndex(dir string, p *Params) (*Index, error) {
 	}
 	if err := ix.begin(); err != nil {
 		ix.db.Close()
-		return nil, fmt.Errorf("index %s: %w", dir, err)
+		return nil, err
 	}
 	return ix, nil
 }
@@ -142,7 +148,10 @@ func (ix *Index) begin() error {
 	if got == want {
 		return nil
 	}
-	return ix.reset()
+	if err := ix.reset(); err != nil {
+		return fmt.Errorf("index %s: %w", ix.dir, err)
+	}
+	return nil
 }
 
 // reset empties the index: its tip is the genesis block.
@@ -240,7 +249,7 @@ func (ix *Index) view(fn func(s *state) error) error {
 
 // advise adds the folder to an error that tells to delete it.
 func (ix *Index) advise(err error) error {
-	if errors.Is(err, errDamaged) {
+	if errors.Is(err, errDamaged) && ix.dir != "" {
 		return fmt.Errorf("index %s: %w", ix.dir, err)
 	}
 	return err

@@ -51,7 +51,9 @@ func (l *lottery) person() gambler { return pick(l, l.people...) }
 
 func (l *lottery) id() string { return pick(l, "id", "test", "x9") }
 
-func (l *lottery) name() string { return pick(l, "ada", "bob", "a-b", "b_", "1", "ab", "x0y") + "." + l.id() }
+func (l *lottery) name() string {
+	return pick(l, "ada", "bob", "a-b", "b_", "1", "ab", "x0y") + "." + l.id()
+}
 
 // block returns operations for the block after an index's tip.
 func (l *lottery) block(ix *Index) (txs []*ops.Tx) {

@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
+	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/dgraph-io/badger/v4"
 
 	"satchel/chain/bitcoin"
@@ -109,45 +111,150 @@ func connectBelow(t *testing.T, ix *Index) (below []bitcoin.Header) {
 	return below
 }
 
-// TestHugeBlock applies a block with more operations than the memory table has
-// room for.
-func TestHugeBlock(t *testing.T) {
-	p := Satchel(&chaincfg.RegressionNetParams, 2)
-	ix, err := OpenIndex(t.TempDir(), p)
+// crowd is many owners with a name each, in a namespace of its own.
+type crowd struct {
+	t    *testing.T
+	ix   *Index
+	prev chainhash.Hash
+	n    int
+}
+
+func newCrowd(t *testing.T, ix *Index, n int) *crowd {
+	t.Helper()
+	below := connectBelow(t, ix)
+	c := &crowd{t, ix, below[len(below)-1].Hash, n}
+	c.mine(c.tx(0, ops.NamespacePreorder{Hash: ops.HashName("id", c.owner(0), c.address(0)), Consensus: c.recent()}))
+	c.mine(c.tx(0, ops.NamespaceReveal{ID: "id", Version: 1, Lifetime: ops.Forever, NonAlpha: 1, NoVowel: 1}))
+	c.mine(c.tx(0, ops.NamespaceReady{ID: "id"}))
+	return c
+}
+
+func (c *crowd) owner(i int) []byte {
+	var hash [20]byte
+	binary.BigEndian.PutUint64(hash[:], uint64(i)+1)
+	return p2pkh(hash)
+}
+
+func (c *crowd) address(i int) string { return c.ix.p.address(c.owner(i)) }
+
+func (c *crowd) name(i int) string { return fmt.Sprintf("a-name-of-middle-length-%d.id", i) }
+
+func (c *crowd) recent() [16]byte {
+	height, _ := c.ix.Tip()
+	hash, err := c.ix.ConsensusHash(height)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return hash
+}
+
+func (c *crowd) tx(i int, op ops.Operation) *ops.Tx {
+	t := &ops.Tx{Op: op, Index: i + 1, Sender: c.owner(i), SenderKey: make([]byte, 33), Recipient: c.owner(i), Fee: 50e8, HasFee: true, Outputs: 3}
+	height, _ := c.ix.Tip()
+	binary.BigEndian.PutUint64(t.Txid[:], uint64(height)<<32|uint64(i))
+	return t
+}
+
+// all mines a block in which everybody does something, all of which is accepted.
+func (c *crowd) all(op func(i int) ops.Operation) time.Duration {
+	c.t.Helper()
+	var txs []*ops.Tx
+	for i := range c.n {
+		t := c.tx(i, op(i))
+		if _, ok := t.Op.(ops.Transfer); ok {
+			t.Recipient = c.owner(i + c.n)
+		}
+		txs = append(txs, t)
+	}
+	return c.mine(txs...)
+}
+
+func (c *crowd) mine(txs ...*ops.Tx) time.Duration {
+	c.t.Helper()
+	height, _ := c.ix.Tip()
+	start := time.Now()
+	a, err := c.ix.connect(madeUpHeader(height+1, &c.prev), txs)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	took := time.Since(start)
+	for i, rec := range a.records {
+		if rec == "" {
+			c.t.Fatalf("block %d: operation %d was rejected", height+1, i)
+		}
+	}
+	return took
+}
+
+// steps are what each owner of a crowd does, a block each.
+func (c *crowd) steps() []func(i int) ops.Operation {
+	return []func(i int) ops.Operation{
+		func(i int) ops.Operation {
+			return ops.NamePreorder{Hash: ops.HashName(c.name(i), c.owner(i), c.address(i)), Consensus: c.recent()}
+		},
+		func(i int) ops.Operation { return ops.Registration{Name: c.name(i)} },
+		func(i int) ops.Operation {
+			u := ops.Update{NameHash: ops.UpdateHash(c.name(i), c.recent())}
+			binary.BigEndian.PutUint64(u.Value[:], uint64(i))
+			return u
+		},
+		func(i int) ops.Operation { return ops.Registration{Name: c.name(i)} }, // a renewal
+		func(i int) ops.Operation {
+			return ops.Transfer{NameHash: ops.Hash128(c.name(i)), Consensus: c.recent()}
+		},
+	}
+}
+
+// TestFullBlock applies blocks of 2,000 operations of each kind: the database
+// takes them as it is.
+func TestFullBlock(t *testing.T) {
+	ix, err := OpenIndex(t.TempDir(), Satchel(&chaincfg.RegressionNetParams, 2))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ix.Close()
-	below := connectBelow(t, ix)
-	const n = 12000
-	txs := make([]*ops.Tx, n)
-	for i := range txs {
-		var hash [20]byte
-		binary.BigEndian.PutUint64(hash[:], uint64(i))
-		sender := append([]byte{0x76, 0xa9, 20}, append(hash[:], 0x88, 0xac)...)
-		txs[i] = &ops.Tx{Op: ops.NamePreorder{Hash: hash, Consensus: p.Genesis}, Index: i + 1, Sender: sender, Fee: 100, HasFee: true}
+	c := newCrowd(t, ix, 2000)
+	for i, step := range c.steps() {
+		t.Logf("step %d: %v", i, c.all(step))
 	}
-	a, err := ix.connect(madeUpHeader(2, &below[0].Hash), txs)
+	if ix.memTable != minMemTable {
+		t.Error("the database was opened again")
+	}
+}
+
+// TestHugeBlock applies blocks with more operations than the memory table has
+// room for, as many as a block can have.
+func TestHugeBlock(t *testing.T) {
+	ix, err := OpenIndex(t.TempDir(), Satchel(&chaincfg.RegressionNetParams, 2))
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer ix.Close()
+	c := newCrowd(t, ix, 16000)
+	steps := c.steps()
+	c.all(steps[0])
+	before := dump(t, ix)
+	c.all(steps[1])
+	c.all(steps[2])
 	if ix.memTable == minMemTable {
 		t.Error("the block was too small to test anything")
 	}
-	for i, rec := range a.records {
-		if rec == "" {
-			t.Fatalf("operation %d was rejected", i)
+	for _, i := range []int{0, 1, c.n / 2, c.n - 1} {
+		h, err := ix.History(c.name(i), 0, 0)
+		if err != nil || len(h) != 2 || h[0].Op != ":" || h[1].Op != "+" || h[1].Index != i+1 {
+			t.Errorf("history of name %d: %+v, %v", i, h, err)
 		}
 	}
-	if _, ok := ix.Preordered([20]byte{}); !ok {
-		t.Error("a preorder is missing")
+	height, _ := ix.Tip()
+	if all, err := ix.Operations(height); err != nil || len(all) != c.n {
+		t.Errorf("%d operations, want %d, %v", len(all), c.n, err)
 	}
-	if _, err := ix.disconnect(); err != nil {
-		t.Fatal(err)
+	for range 2 {
+		if _, err := ix.disconnect(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if _, ok := ix.Preordered([20]byte{}); ok {
-		t.Error("a preorder was not undone")
-	}
+	sameRows(t, dump(t, ix), before)
 }
 
 // TestUndoIsForgotten: undo data of blocks that can't be undone any more goes.

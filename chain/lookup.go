@@ -8,6 +8,7 @@ import (
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
+	"github.com/dgraph-io/badger/v4"
 
 	"satchel/chain/ops"
 )
@@ -30,11 +31,11 @@ func (ix *Index) read(fn func(r *rules) error) error {
 		s.spaces = make(map[string]*namespace)
 		// the tip of the snapshot: ix.tip may be a block ahead or behind
 		t, err := parseTip(s.bytes([]byte{keyTip}))
-		if s.err == nil && err != nil {
-			s.err = fmt.Errorf("index: %w", err)
-		}
 		if s.err != nil {
 			return s.err
+		}
+		if err != nil {
+			return err
 		}
 		s.height = t.height + 1
 		if err := fn(&rules{p: ix.p, s: s, height: s.height}); err != nil {
@@ -194,28 +195,44 @@ func (ix *Index) NamespacePrice(id string) int64 { return ix.p.namespacePrice(id
 // headers calls fn with the headers of all blocks applied, from height 1 on,
 // in portions.
 func (ix *Index) headers(fn func([]wire.BlockHeader) error) error {
+	const portion = 2000
 	return ix.view(func(s *state) error {
-		const portion = 2000
-		var hs []wire.BlockHeader
 		tip, err := parseTip(s.bytes([]byte{keyTip}))
 		if err != nil {
 			return err
 		}
+		o := badger.DefaultIteratorOptions
+		o.Prefix = []byte{keyBlock}
+		it := s.txn.NewIterator(o)
+		defer it.Close()
+		it.Rewind()
+		var hs []wire.BlockHeader
 		for height := 1; height <= tip.height; height++ {
 			var h wire.BlockHeader
-			row := s.bytes(heightKey(keyBlock, height))
-			if s.err != nil {
-				return s.err
+			if err := readHeader(it, height, &h); err != nil {
+				return fmt.Errorf("header %d: %w", height, err)
 			}
-			if err := h.Deserialize(bytes.NewReader(row)); err != nil {
-				return fmt.Errorf("index: header %d: %w", height, err)
-			}
+			it.Next()
 			if hs = append(hs, h); len(hs) == portion || height == tip.height {
 				if err := fn(hs); err != nil {
 					return err
 				}
 				hs = hs[:0]
 			}
+		}
+		return nil
+	})
+}
+
+// readHeader reads the header in the row at which an iterator is, which must be
+// that of a height.
+func readHeader(it *badger.Iterator, height int, h *wire.BlockHeader) error {
+	if !it.Valid() || !bytes.Equal(it.Item().Key(), heightKey(keyBlock, height)) {
+		return errDamaged
+	}
+	return it.Item().Value(func(row []byte) error {
+		if h.Deserialize(bytes.NewReader(row)) != nil {
+			return errDamaged
 		}
 		return nil
 	})

@@ -91,8 +91,7 @@ func (r *rowReader) byte() byte { return r.raw(1)[0] }
 
 func (r *rowReader) bool() bool { return r.byte() != 0 }
 
-// num reads a number that an int32 can hold if it is written with 5 bytes, as
-// all heights and lengths can.
+// num reads a number that is not so large that a sum of some would not fit.
 func (r *rowReader) num() int {
 	v, n := binary.Uvarint(r.b)
 	if n <= 0 || v > 1<<40 {
@@ -151,6 +150,11 @@ func (r *rowReader) end() error {
 // A place is where an operation is: its block's height and its transaction's
 // index in that. It is zero if there is no operation.
 type place struct{ height, index int }
+
+// precedes says if a place is before another one.
+func (p place) precedes(q place) bool {
+	return p.height < q.height || p.height == q.height && p.index < q.index
+}
 
 func (w *rowWriter) place(p place) {
 	w.num(p.height)
@@ -275,6 +279,7 @@ func parsePreorderRow(kind byte, hash [20]byte, row []byte) (v preorderRow, err 
 	r := rowReader{b: row}
 	v.made = r.text()
 	if len(r.b) == 0 {
+		r.bad = r.bad || v.made == ""
 		return v, r.end()
 	}
 	p := &preorder{Hash: hash, Kind: kind}

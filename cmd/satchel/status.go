@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"satchel/chain/bitcoin/multi"
 	"satchel/fs/drive"
 	"satchel/storage"
 )
@@ -30,12 +32,14 @@ type status struct {
 
 // A chainStatus says how far the chain was followed.
 type chainStatus struct {
-	Address string    `json:"address"`
-	Height  int       `json:"height"`
-	Best    int       `json:"best"`
-	Reorgs  int       `json:"reorgs"`
-	Seen    time.Time `json:"seen"` // when it last answered
-	Error   string    `json:"error,omitempty"`
+	Address   string         `json:"address"`
+	Height    int            `json:"height"`
+	Consensus string         `json:"consensus"` // hash of that height, by which others can check theirs
+	Best      int            `json:"best"`
+	Reorgs    int            `json:"reorgs"`
+	Seen      time.Time      `json:"seen"` // when it last answered
+	Error     string         `json:"error,omitempty"`
+	Sources   []multi.Status `json:"sources,omitempty"` // where blocks come from, if it is not a private chain
 }
 
 func (a *app) statusCommand() *command {
@@ -90,6 +94,12 @@ func (e *engine) status(ctx context.Context, _ none, _ func(string)) (status, er
 		st.Drive.Problem = why
 	}
 	st.Renewals = e.renewals()
+	if c, err := e.names.index.ConsensusHash(f.Height); err == nil {
+		st.Chain.Consensus = hex.EncodeToString(c[:])
+	}
+	if s, ok := e.names.src.(*public); ok {
+		st.Chain.Sources = s.Status()
+	}
 	if f.Err != nil {
 		st.Chain.Error = f.Err.Error()
 	}
@@ -108,7 +118,10 @@ func (s *status) print(w io.Writer) {
 	} else {
 		fmt.Fprintln(w, "mount     none")
 	}
-	fmt.Fprintf(w, "chain     block %d at %s\n", s.Chain.Height, s.Chain.Address)
+	fmt.Fprintf(w, "chain     block %d at %s, consensus hash %s\n", s.Chain.Height, s.Chain.Address, s.Chain.Consensus)
+	for _, src := range s.Chain.Sources {
+		fmt.Fprintf(w, "blocks    from %s%s\n", src.Name, because(src.Error))
+	}
 	fmt.Fprintf(w, "storage   %s\n", waitingLine(d))
 	for _, p := range d.Providers {
 		fmt.Fprintf(w, "provider  %s%s\n", storage.Redact(p.URL), because(p.Error))

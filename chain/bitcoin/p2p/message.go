@@ -20,10 +20,7 @@ func bad(format string, args ...any) error {
 
 // pver is the version of the protocol that we speak, and the least that a peer has
 // to speak: since then one can say what transactions one wants to hear of.
-const (
-	pver       = wire.FeeFilterVersion
-	minVersion = wire.FeeFilterVersion
-)
+const pver = wire.FeeFilterVersion
 
 // maxPayload is how long the payload of a message may be that is read, by
 // command. What has none here is skipped.
@@ -89,9 +86,9 @@ func (h *head) check(payload []byte) error {
 }
 
 // encode returns a message as it is sent.
-func encode(net wire.BitcoinNet, m wire.Message) ([]byte, error) {
+func encode(net wire.BitcoinNet, m wire.Message, enc wire.MessageEncoding) ([]byte, error) {
 	var b bytes.Buffer
-	if _, err := wire.WriteMessageWithEncodingN(&b, m, pver, net, wire.LatestEncoding); err != nil {
+	if _, err := wire.WriteMessageWithEncodingN(&b, m, pver, net, enc); err != nil {
 		return nil, fmt.Errorf("message %s: %w", m.Command(), err)
 	}
 	return b.Bytes(), nil
@@ -104,23 +101,4 @@ func decode(m wire.Message, payload []byte) error {
 		return bad("message %q: %w", m.Command(), err)
 	}
 	return nil
-}
-
-// rawMessage is a message whose payload we have.
-type rawMessage struct {
-	command string
-	payload []byte
-}
-
-func (m *rawMessage) Command() string { return m.command }
-
-func (m *rawMessage) MaxPayloadLength(uint32) uint32 { return wire.MaxProtocolMessageLength }
-
-func (m *rawMessage) BtcDecode(io.Reader, uint32, wire.MessageEncoding) error {
-	return errors.ErrUnsupported
-}
-
-func (m *rawMessage) BtcEncode(w io.Writer, _ uint32, _ wire.MessageEncoding) error {
-	_, err := w.Write(m.payload)
-	return err
 }

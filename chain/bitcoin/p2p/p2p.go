@@ -29,7 +29,6 @@ import (
 	"time"
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
-	"github.com/btcsuite/btcd/chainhash/v2"
 
 	"satchel/chain/bitcoin"
 )
@@ -73,7 +72,7 @@ type Source struct {
 	mu      sync.Mutex
 	peers   []*peer       // that are connected
 	joined  chan struct{} // closed and made anew when one more is
-	sending map[chainhash.Hash]*sending
+	sending []*sending
 	speed   time.Duration // that a block takes, about
 }
 
@@ -93,16 +92,17 @@ type times struct {
 	maxPause  time.Duration // and at most
 	ban       time.Duration // before one is that misbehaved
 	seeds     time.Duration // before the seeds are asked again
+	good      time.Duration // a connection that counts as one of use
 	ring      time.Duration // between wake-ups
 	settle    time.Duration // before a transaction that was fetched and not refused counts as taken
 	broadcast time.Duration // for a transaction to be taken
 }
 
 var defaultTimes = times{
-	dial: 15 * time.Second, idle: 4 * time.Minute, message: 2 * time.Minute,
+	dial: 15 * time.Second, idle: 150 * time.Second, message: 2 * time.Minute,
 	headers: 20 * time.Second, block: 20 * time.Second, hedgeMin: 2 * time.Second, hedgeMax: 20 * time.Second,
 	peer: 15 * time.Second, tick: 500 * time.Millisecond, ping: time.Minute,
-	minPause: time.Second, maxPause: 10 * time.Minute, ban: time.Hour, seeds: 5 * time.Minute,
+	minPause: time.Second, maxPause: 10 * time.Minute, ban: time.Hour, seeds: time.Minute, good: time.Minute,
 	ring: 200 * time.Millisecond, settle: 4 * time.Second, broadcast: 30 * time.Second,
 }
 
@@ -130,7 +130,7 @@ func open(o Options, t times, lookup lookupFunc) (*Source, error) {
 	s := &Source{
 		params: o.Params, want: min(cmp.Or(o.Want, want), maxWant), t: t, book: b,
 		poked: make(chan struct{}, 1), rung: make(chan struct{}, 1), wake: make(chan struct{}, 1),
-		joined: make(chan struct{}), sending: make(map[chainhash.Hash]*sending),
+		joined: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.loops.Go(s.keep)

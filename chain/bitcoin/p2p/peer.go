@@ -2,10 +2,10 @@ package p2p
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"strings"
@@ -16,13 +16,12 @@ import (
 	"github.com/btcsuite/btcd/btcutil/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
-
-	"satchel/chain/bitcoin"
 )
 
 var (
 	errSilent = errors.New("it doesn't answer (if it is a node of your own: it doesn't while its newest block is more than a day old)")
 	errStalls = errors.New("it doesn't send the blocks that it was asked for")
+	errSlow   = errors.New("it takes too long to introduce itself")
 	errDeaf   = errors.New("it doesn't read what it is sent")
 )
 
@@ -39,21 +38,24 @@ type peer struct {
 	agent  string
 	height int
 	full   bool // it has all blocks
+	relays bool // it takes transactions
 
 	ctx  context.Context // ends when it is left, with why
 	drop context.CancelCauseFunc
 
-	progress atomic.Int64 // when blocks that were asked for last came nearer
+	progress atomic.Int64  // when blocks that were asked for last came nearer
 	turn     chan struct{} // holds a value while nobody asks it for headers
 
 	mu      sync.Mutex
-	waiting *question                    // for headers
-	owed    int                          // questions for headers that nobody waits for any more
-	asked   map[chainhash.Hash]*request  // blocks
-	silent  int                          // requests in a row that were not answered
-	speed   [2]time.Duration             // that a block takes, that headers take, about
-	fresh   map[chainhash.Hash]time.Time // blocks that it told of
-	gave    int                          // addresses
+	waiting *question                   // for headers
+	owed    int                         // questions for headers that nobody waits for any more
+	pace    time.Duration               // that headers take, about
+	asked   map[chainhash.Hash]*request // blocks
+	silent  int                         // requests for blocks in a row that were not answered
+	last    time.Time                   // when a block came
+	speed   time.Duration               // that a block takes, about
+	fresh   map[chainhash.Hash]bool     // blocks that it told of
+	gave    int                         // addresses that were taken from it
 }
 
 const (
@@ -71,14 +73,13 @@ func newPeer(s *Source, a *address, conn net.Conn) *peer {
 	p := &peer{
 		s: s, addr: a, conn: conn, r: bufio.NewReader(conn), budget: newBudget(),
 		out: make(chan []byte, outLen), turn: make(chan struct{}, 1),
-		asked: make(map[chainhash.Hash]*request), fresh: make(map[chainhash.Hash]time.Time),
+		asked: make(map[chainhash.Hash]*request), fresh: make(map[chainhash.Hash]bool),
 	}
 	p.turn <- struct{}{}
 	return p
 }
 
-// visit calls a node and stays connected until one of both leaves, and returns
-// why.
+// visit calls a node, stays connected until one of both leaves, and returns why.
 func (s *Source) visit(a *address) error {
 	dialer := net.Dialer{Timeout: s.t.dial}
 	conn, err := dialer.DialContext(s.ctx, "tcp", a.host)
@@ -87,15 +88,13 @@ func (s *Source) visit(a *address) error {
 	}
 	p := newPeer(s, a, conn)
 	p.ctx, p.drop = context.WithCancelCause(s.ctx)
-	hung := make(chan struct{})
-	go func() {
-		defer close(hung)
+	var closer sync.WaitGroup
+	closer.Go(func() {
 		<-p.ctx.Done()
-		conn.Close() // whoever reads or writes stops
-	}()
-	err = p.talk()
-	p.drop(err)
-	<-hung
+		conn.Close() // so that reading and writing end
+	})
+	p.drop(p.talk())
+	closer.Wait()
 	err = context.Cause(p.ctx)
 	p.end(err)
 	return err
@@ -109,25 +108,24 @@ func (p *peer) talk() error {
 	}
 	var writer sync.WaitGroup
 	writer.Go(p.write)
-	defer writer.Wait()
-	defer p.drop(nil) // with why talk ends, unless there was a reason before
 	err := p.greet()
 	if err == nil {
 		p.s.join(p)
-		defer p.s.leave(p)
 		err = p.listen()
+		p.s.leave(p)
 	}
 	p.drop(err)
+	writer.Wait()
 	return err
 }
 
 // handshake exchanges versions.
 func (p *peer) handshake() error {
-	if err := p.conn.SetDeadline(time.Now().Add(p.s.t.dial)); err != nil {
-		return err
-	}
+	late := time.AfterFunc(p.s.t.dial, func() { p.drop(errSlow) })
+	defer late.Stop()
 	me := wire.NewMsgVersion(&wire.NetAddress{}, &wire.NetAddress{}, rand.Uint64(), 0)
 	me.ProtocolVersion, me.UserAgent = int32(pver), "/satchel:1/"
+	me.Services = wire.SFNodeWitness // else transactions are fetched from us without their witnesses
 	if err := p.say(me); err != nil {
 		return err
 	}
@@ -141,10 +139,10 @@ func (p *peer) handshake() error {
 			if version {
 				return bad("a second version")
 			}
+			version = true
 			if err := p.meet(payload); err != nil {
 				return err
 			}
-			version = true
 			if err := p.say(wire.NewMsgVerAck()); err != nil {
 				return err
 			}
@@ -152,12 +150,12 @@ func (p *peer) handshake() error {
 			verack = true
 		}
 	}
-	return p.conn.SetDeadline(time.Time{})
+	return nil
 }
 
-// say writes a message at once.
+// say writes a message at once, while nobody else writes.
 func (p *peer) say(m wire.Message) error {
-	b, err := encode(p.s.params.Net, m)
+	b, err := encode(p.s.params.Net, m, wire.LatestEncoding)
 	if err == nil {
 		_, err = p.conn.Write(b)
 	}
@@ -170,10 +168,10 @@ func (p *peer) meet(payload []byte) error {
 	if err := decode(&m, payload); err != nil {
 		return err
 	}
-	if m.ProtocolVersion < int32(minVersion) {
+	if m.ProtocolVersion < int32(pver) {
 		return bad("its version %d of the protocol is too old", m.ProtocolVersion)
 	}
-	p.full = m.HasService(wire.SFNodeNetwork)
+	p.full, p.relays = m.HasService(wire.SFNodeNetwork), !m.DisableRelayTx
 	if !p.full && !p.addr.fixed {
 		return bad("it has not all blocks")
 	}
@@ -191,7 +189,7 @@ func printable(s string) string {
 	}, s[:min(len(s), 200)])
 }
 
-// greet asks for what is wanted without asking: new blocks as headers, and no
+// greet tells what is wanted without asking: new blocks as headers, and no
 // transactions.
 func (p *peer) greet() error {
 	err := errors.Join(p.send(wire.NewMsgSendHeaders()), p.send(wire.NewMsgFeeFilter(btcutil.MaxSatoshi)))
@@ -202,20 +200,21 @@ func (p *peer) greet() error {
 }
 
 // send has a message sent. A peer that lets too many wait is left.
-func (p *peer) send(m wire.Message) error {
-	b, err := encode(p.s.params.Net, m)
+func (p *peer) send(m wire.Message) error { return p.sendAs(m, wire.LatestEncoding) }
+
+func (p *peer) sendAs(m wire.Message, enc wire.MessageEncoding) error {
+	b, err := encode(p.s.params.Net, m, enc)
 	if err != nil {
 		return err
 	}
 	select {
 	case <-p.ctx.Done():
-		return p.gone()
 	case p.out <- b:
 		return nil
 	default:
 		p.drop(errDeaf)
-		return p.gone()
 	}
+	return p.gone()
 }
 
 // gone says why a peer was left.
@@ -251,9 +250,6 @@ func (p *peer) write() {
 // listen handles what the peer says.
 func (p *peer) listen() error {
 	for {
-		if err := p.conn.SetReadDeadline(time.Now().Add(p.s.t.idle)); err != nil {
-			return err
-		}
 		h, payload, err := p.read()
 		if err != nil {
 			return err
@@ -264,30 +260,11 @@ func (p *peer) listen() error {
 	}
 }
 
-// read reads a message; of one that nobody wants to know the head alone.
-func (p *peer) read() (h head, payload []byte, err error) {
-	if h, err = readHead(p.r, p.s.params.Net); err != nil {
-		return h, nil, err
-	}
-	if h.command != wire.CmdBlock && h.command != wire.CmdHeaders { // these are handled as they deserve
-		if err := p.budget.spend(int(h.size)); err != nil {
-			return h, nil, err
-		}
-	}
-	if p.ctx.Err() == nil && p.s.t.message > 0 && h.command == wire.CmdBlock {
-		if !p.expects() {
-			return h, nil, bad("a block that nobody asked for")
-		}
-	}
-	if err := p.limitMessage(); err != nil {
-		return h, nil, err
-	}
-	if _, known := maxPayload[h.command]; !known {
-		_, err = io.CopyN(io.Discard, p.r, int64(h.size))
-		return h, nil, err
-	}
-	if payload, err = p.readPayload(h); err != nil {
-		return h, nil, err
-	}
-	return h, payload, h.check(payload)
+// Blame implements bitcoin.Blamer.
+func (p *peer) Blame(err error) { p.drop(fmt.Errorf("%w: %w", errBad, err)) }
+
+func (p *peer) status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Status{Addr: p.addr.host, Connected: true, Agent: p.agent, Height: p.height, Speed: cmp.Or(p.speed, p.pace)}
 }

@@ -74,8 +74,7 @@ const (
 )
 
 func (ix *Index) tryConnect(blocks []*fetched, best int) (done []applied, err error) {
-	before := ix.getTip()
-	t := before
+	t := ix.getTip()
 	err = ix.update(func(s *state) error {
 		for _, b := range blocks {
 			if err := t.precedes(b.header); err != nil {
@@ -96,7 +95,6 @@ func (ix *Index) tryConnect(blocks []*fetched, best int) (done []applied, err er
 		return s.err
 	})
 	if err != nil {
-		ix.hashes.cut(before.height)
 		return nil, err
 	}
 	ix.setTip(t)

@@ -38,7 +38,6 @@ func (ix *Index) disconnect() (names []Name, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("undo block %d: %w", t.height, err)
 	}
-	ix.hashes.cut(prev.height)
 	ix.setTip(prev)
 	return names, nil
 }

@@ -189,7 +189,8 @@ func pythonList(b []byte) string {
 }
 
 // hashCache holds consensus hashes by height, for whoever applies blocks: each
-// one needs those of dozens of earlier ones.
+// one needs those of dozens of earlier ones. What it has above the tip, of blocks
+// that were undone or not committed, is overwritten before anybody asks for it.
 type hashCache struct {
 	first int
 	c     [][16]byte // from first on; zero where it is not known
@@ -211,9 +212,4 @@ func (h *hashCache) put(height int, c [16]byte) {
 		h.c = append(h.c, make([][16]byte, missing)...)
 	}
 	h.c[height-h.first] = c
-}
-
-// cut forgets the heights above one.
-func (h *hashCache) cut(height int) {
-	h.c = h.c[:max(0, min(len(h.c), height-h.first+1))]
 }

@@ -171,7 +171,6 @@ func (ix *Index) reset() error {
 		return txn.Set([]byte{keyTip}, t.row())
 	})
 	if err == nil {
-		ix.hashes.cut(0)
 		ix.setTip(t)
 	}
 	return err

@@ -161,8 +161,6 @@ func (w *rowWriter) place(p place) {
 	w.num(p.index)
 }
 
-func (r *rowReader) place() place { return place{r.num(), r.num()} }
-
 // row is the value of the entry's key, which has the name.
 func (e *entry) row() []byte {
 	w := rowWriter{make([]byte, 0, 256)}

@@ -203,9 +203,9 @@ func (f recordFields) encodeField(w *rowWriter, text string) {
 	case isNumber:
 		w.byte(keptNumber)
 		w.num(n)
-	case text == f.p.address(f.t.Sender):
+	case len(text) < 40 && text == f.p.address(f.t.Sender):
 		w.byte(keptSenderAddress)
-	case text == f.p.address(f.t.Recipient):
+	case len(text) < 40 && text == f.p.address(f.t.Recipient):
 		w.byte(keptRecipientAddress)
 	default:
 		if b, ok := fromHex(space[:0], text); ok {

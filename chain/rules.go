@@ -72,6 +72,9 @@ const genesisBlocks = 4
 // committed yet, so an operation that needs an earlier one of the block does not
 // count here; but registrations fill up their recipient's quota as they will.
 func (r *rules) findCollisions(txs []*ops.Tx) {
+	if !claimedTwice(txs) {
+		return
+	}
 	seen := make(map[string]int)
 	for _, t := range txs {
 		switch op := t.Op.(type) {
@@ -91,6 +94,26 @@ func (r *rules) findCollisions(txs []*ops.Tx) {
 		r.collided[n] = count > 1
 	}
 	clear(r.registered)
+}
+
+// claimedTwice says if any name or namespace id is in two operations that could
+// collide; in nearly all blocks none is.
+func claimedTwice(txs []*ops.Tx) bool {
+	claimed := make(map[string]bool)
+	for _, t := range txs {
+		subject := ""
+		switch op := t.Op.(type) {
+		case ops.Registration:
+			subject = op.Name
+		case ops.NamespaceReveal:
+			subject = op.ID
+		}
+		if subject != "" && claimed[subject] {
+			return true
+		}
+		claimed[subject] = true
+	}
+	return false
 }
 
 // accept returns what commits an operation and serialises it, nil if the

@@ -414,14 +414,16 @@ func TestCollisions(t *testing.T) {
 			full(m, 23, "bob.test")
 			return txs(m.register("bob.test", ada, ada), reg(m, ada), reg(m, ben))
 		}},
-		{"with one below the quota who renews", "none", func(m *maker) []*wire.MsgTx {
+		{"with one below the quota who renews, and again alone", "both", func(m *maker) []*wire.MsgTx {
 			full(m, 24)
-			return txs(m.renew("a0.test", ada, cost), reg(m, ada), reg(m, ben))
+			m.mine(m.renew("a0.test", ada, cost), reg(m, ada), reg(m, ben))
+			return txs(reg(m, ada))
 		}},
-		{"with one below the quota who renews in the last block", "none", func(m *maker) []*wire.MsgTx {
+		{"with one below the quota who renews in the last block, and again alone", "both", func(m *maker) []*wire.MsgTx {
 			full(m, 24)
 			m.skip(lifetime)
-			return txs(m.renew("a0.test", ada, cost), reg(m, ada), reg(m, ben))
+			m.mine(m.renew("a0.test", ada, cost), reg(m, ada), reg(m, ben))
+			return txs(reg(m, ada))
 		}},
 		{"of another name", "both", func(m *maker) []*wire.MsgTx {
 			m.opened()

@@ -104,7 +104,7 @@ func (p *peer) handle(command string, payload []byte) error {
 		if err := decode(&m, payload); err != nil {
 			return err
 		}
-		return p.send(wire.NewMsgPong(m.Nonce))
+		return p.answer(wire.NewMsgPong(m.Nonce))
 	case wire.CmdAddr:
 		return p.hearAddresses(payload)
 	case wire.CmdInv:
@@ -122,7 +122,7 @@ func (p *peer) handle(command string, payload []byte) error {
 	case wire.CmdGetData:
 		return p.hearGetData(payload)
 	case wire.CmdGetHeaders:
-		return p.send(wire.NewMsgHeaders()) // we have none
+		return p.answer(wire.NewMsgHeaders()) // we have none
 	}
 	return nil
 }
@@ -203,7 +203,7 @@ func (p *peer) hearGetData(payload []byte) error {
 		}
 	}
 	if len(missing.InvList) > 0 {
-		errs = append(errs, p.send(missing))
+		errs = append(errs, p.answer(missing))
 	}
 	return errors.Join(errs...)
 }

@@ -217,6 +217,15 @@ func (p *peer) sendAs(m wire.Message, enc wire.MessageEncoding) error {
 	return p.gone()
 }
 
+// answer has a message sent that the peer asked for; it is left out if too many
+// wait.
+func (p *peer) answer(m wire.Message) error {
+	if len(p.out) > outLen/2 {
+		return nil
+	}
+	return p.send(m)
+}
+
 // gone says why a peer was left.
 func (p *peer) gone() error { return fmt.Errorf("%s: %w", p.addr.host, context.Cause(p.ctx)) }
 

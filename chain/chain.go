@@ -91,12 +91,14 @@
 //	names.go         what each operation on names demands and changes
 //	namespaces.go    the same for namespaces, and imports
 //	params.go        rule sets, epochs, lifetimes; price.go what names cost
-//	consensus.go     lines, ops hash, consensus hash
+//	consensus.go     lines; hash.go ops hash and consensus hash
 //	state*.go        the table while a block is applied, and its rows
 //	connect*.go      a block in, a block out, in one transaction
 //	index.go         the database; lookup.go, history.go what can be asked
 //	follower.go      fetch.go, step.go: from a source to the index
 //	bitcoin          sources, headers, verified blocks
+//	proof            what happened to a name, from a server nobody has to believe
+//	registrar        the owner's side: sends operations and waits for them
 //
 // To follow one block, read Follower.Sync, Index.connect, applyBlock, then the
 // operation in names.go.

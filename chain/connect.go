@@ -35,7 +35,7 @@ func (ix *Index) connect(h bitcoin.Header, txs []*ops.Tx) (a applied, err error)
 // each whole or not at all, in order: whenever the process or the machine dies,
 // the index is that of one of them. best is the height of the best header
 // known: blocks more than UndoBlocks below it are not made to be undone. It
-// returns what the blocks did that were applied, without their records; those
+// returns what the blocks did that were applied, but for their records; those
 // are the first ones if there is an error.
 func (ix *Index) connectBatch(blocks []*fetched, best int) (done []applied, err error) {
 	for len(done) < len(blocks) {
@@ -43,10 +43,7 @@ func (ix *Index) connectBatch(blocks []*fetched, best int) (done []applied, err 
 		if err != nil {
 			return done, err
 		}
-		for _, a := range some {
-			a.records = nil
-			done = append(done, a)
-		}
+		done = append(done, some...)
 	}
 	return done, nil
 }
@@ -60,7 +57,7 @@ func (ix *Index) connectSome(blocks []*fetched, best int) (done []applied, err e
 				return nil, fmt.Errorf("block %d: %w", blocks[0].header.Height, err)
 			}
 		}
-		blocks = blocks[:1] // the last of several was too much: more blocks again next time
+		blocks = blocks[:1] // of several one was too much: more at a time again later
 		done, err = ix.tryConnect(blocks, best)
 	}
 	return done, err
@@ -69,8 +66,8 @@ func (ix *Index) connectSome(blocks []*fetched, best int) (done []applied, err e
 // A transaction takes no further block when it has so many rows or bytes, about
 // half of what Badger takes in one.
 const (
-	batchRows  = 12000
-	batchBytes = 1200 << 10
+	batchRows  = 10000
+	batchBytes = 1 << 20
 )
 
 func (ix *Index) tryConnect(blocks []*fetched, best int) (done []applied, err error) {
@@ -86,6 +83,9 @@ func (ix *Index) tryConnect(blocks []*fetched, best int) (done []applied, err er
 				return fmt.Errorf("block %d: %w", b.header.Height, s.err)
 			}
 			t = s.raise(ix.p, t, b.header)
+			if len(blocks) > 1 {
+				a.records = nil // of many blocks they are long
+			}
 			if done = append(done, a); s.rows > batchRows || s.size > batchBytes {
 				break
 			}

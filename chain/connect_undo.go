@@ -2,12 +2,15 @@ package chain
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/btcsuite/btcd/wire/v2"
+	"github.com/dgraph-io/badger/v4"
 )
 
 // disconnect undoes the tip.
@@ -16,13 +19,26 @@ func (ix *Index) disconnect() (names []Name, err error) {
 	if t.height == 0 || !ix.canUndo(t.height-1) {
 		return nil, fmt.Errorf("block %d: %w", t.height, ErrTooDeep)
 	}
+	names, err = ix.tryDisconnect(t)
+	for errors.Is(err, badger.ErrTxnTooBig) {
+		if err = ix.reopenBigger(); err == nil {
+			names, err = ix.tryDisconnect(t)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("undo block %d: %w", t.height, err)
+	}
+	return names, nil
+}
+
+func (ix *Index) tryDisconnect(t tip) (names []Name, err error) {
 	prev := tip{height: t.height - 1, floor: t.floor}
 	err = ix.update(func(s *state) error {
 		s.begin(t.height, false)
 		row := s.bytes(heightKey(keyBlock, t.height))
 		var h wire.BlockHeader
-		if err := h.Deserialize(bytes.NewReader(row)); err != nil {
-			return fmt.Errorf("%w: %w", errDamaged, err)
+		if h.Deserialize(bytes.NewReader(row)) != nil {
+			return fmt.Errorf("its header: %w", cmp.Or(s.err, errDamaged))
 		}
 		prev.hash = h.PrevBlock
 		s.applyUndo(t.height)
@@ -35,11 +51,10 @@ func (ix *Index) disconnect() (names []Name, err error) {
 		names = slices.Sorted(maps.Keys(s.changed))
 		return s.err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("undo block %d: %w", t.height, err)
+	if err == nil {
+		ix.setTip(prev)
 	}
-	ix.setTip(prev)
-	return names, nil
+	return names, err
 }
 
 // canUndo says if the blocks above a height can be undone.

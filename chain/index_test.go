@@ -225,11 +225,12 @@ func TestFullBlock(t *testing.T) {
 // TestHugeBlock applies blocks with more operations than the memory table has
 // room for, as many as a block can have.
 func TestHugeBlock(t *testing.T) {
-	ix, err := OpenIndex(t.TempDir(), Satchel(&chaincfg.RegressionNetParams, 2))
+	dir, p := t.TempDir(), Satchel(&chaincfg.RegressionNetParams, 2)
+	ix, err := OpenIndex(dir, p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ix.Close()
+	defer func() { ix.Close() }()
 	c := newCrowd(t, ix, 16000)
 	steps := c.steps()
 	c.all(steps[0])
@@ -248,6 +249,10 @@ func TestHugeBlock(t *testing.T) {
 	height, _ := ix.Tip()
 	if all, err := ix.Operations(height); err != nil || len(all) != c.n {
 		t.Errorf("%d operations, want %d, %v", len(all), c.n, err)
+	}
+	ix.Close()
+	if ix, err = OpenIndex(dir, p); err != nil {
+		t.Fatal(err)
 	}
 	for range 2 {
 		if _, err := ix.disconnect(); err != nil {

@@ -91,7 +91,7 @@
 //	names.go         what each operation on names demands and changes
 //	namespaces.go    the same for namespaces, and imports
 //	params.go        rule sets, epochs, lifetimes; price.go what names cost
-//	consensus.go     lines; hash.go ops hash and consensus hash
+//	consensus.go     lines, ops hash, consensus hash
 //	state*.go        the table while a block is applied, and its rows
 //	connect*.go      a block in, a block out, in one transaction
 //	index.go         the database; lookup.go, history.go what can be asked

@@ -237,6 +237,9 @@ func (n *names) keepOffering(ctx context.Context, name chain.Name) error {
 		if err == nil || errors.Is(err, chain.ErrUnknownName) || errors.Is(err, os.ErrNotExist) {
 			return nil
 		}
+		if errors.Is(err, errNoPlace) {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("offer the zone file: %w", err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -126,9 +127,12 @@ func (s *public) Zonefile(ctx context.Context, hash [20]byte) ([]byte, error) {
 	return nil, err
 }
 
+// errNoPlace reports a config without a place for zone files.
+var errNoPlace = errors.New("no place for zone files is given as chain.zonefiles in the config")
+
 // PutZonefile offers a zone file to each place of the config; one has to take it.
 func (s *public) PutZonefile(ctx context.Context, data []byte) error {
-	err := fmt.Errorf("no place for zone files is given as chain.zonefiles in the config: %w", os.ErrNotExist)
+	err := errNoPlace
 	taken := false
 	for _, base := range s.cfg.Zonefiles {
 		if _, e := s.zonefile(ctx, http.MethodPut, base, zonefile.Hash(data), data); e != nil {

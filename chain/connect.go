@@ -60,6 +60,9 @@ func (ix *Index) connectSome(blocks []*fetched, best int) (done []applied, err e
 		blocks = blocks[:1] // of several one was too much: more at a time again later
 		done, err = ix.tryConnect(blocks, best)
 	}
+	if u := (*unexpected)(nil); errors.As(err, &u) && u.at > 0 {
+		return ix.tryConnect(blocks[:u.at], best) // those before it are as expected
+	}
 	return done, err
 }
 
@@ -81,6 +84,9 @@ func (ix *Index) tryConnect(blocks []*fetched, best int) (done []applied, err er
 			a := s.apply(ix.p, b)
 			if s.err != nil {
 				return fmt.Errorf("block %d: %w", b.header.Height, s.err)
+			}
+			if err := ix.checkExpected(b.header.Height, a.consensus, len(done)); err != nil {
+				return err
 			}
 			t = s.raise(ix.p, t, b.header)
 			if len(blocks) > 1 {

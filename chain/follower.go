@@ -35,6 +35,10 @@ type FollowerOptions struct {
 	Poll     time.Duration // between questions for new headers; 0: 30 s
 	Timeout  time.Duration // of each question to the source; 0: 1 min
 	Requests int           // to the source at a time; 0: 8
+
+	// Expect is asked before a block is applied, if it isn't nil: with an error
+	// the follower stops before that block.
+	Expect func(height int, consensus [16]byte) error
 }
 
 // Status tells how a Follower is doing.
@@ -81,6 +85,7 @@ func NewFollower(src bitcoin.Source, ix *Index, o FollowerOptions) *Follower {
 		subs:    make(map[int]func(Change)),
 	}
 	f.prev, _ = src.(bitcoin.PrevTxer)
+	ix.expect = o.Expect
 	f.turn <- struct{}{}
 	return f
 }

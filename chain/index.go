@@ -37,6 +37,8 @@ type Index struct {
 	tip   tip
 
 	hashes hashCache // for whoever moves the index
+
+	expect func(height int, consensus [16]byte) error // nil: any hash is good
 }
 
 // tip is the last block applied.

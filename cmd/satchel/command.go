@@ -79,6 +79,7 @@ func (a *app) commands() []*command {
 		a.syncCommand(),
 		a.trustCommand(),
 		a.serveCommand(),
+		a.followCommand(),
 		a.devnetCommand(),
 		a.versionCommand(),
 		a.helpCommand(),

@@ -36,12 +36,23 @@ func (w *World) Person(name string, initFlags ...string) *Person {
 // PersonIn is Person in a home of another name: two can claim one name.
 func (w *World) PersonIn(folder, name string, initFlags ...string) *Person {
 	w.t.Helper()
+	args := append([]string{"init", name, "--chain", w.Chain, "--words-file", w.Path("words-" + folder)}, initFlags...)
+	return w.person(folder, name, args...)
+}
+
+// PersonOn is a person on another chain than the world's: args are all of init.
+func (w *World) PersonOn(name string, args ...string) *Person {
+	w.t.Helper()
+	return w.person(name, name, args...)
+}
+
+func (w *World) person(folder, name string, init ...string) *Person {
+	w.t.Helper()
 	p := &Person{w: w, Name: name, Home: w.Path("home-" + folder), Mount: w.Path("mnt-" + folder)}
 	if err := os.Mkdir(p.Mount, 0o700); err != nil {
 		w.t.Fatal(err)
 	}
-	args := append([]string{"init", name, "--chain", w.Chain, "--words-file", w.Path("words-" + folder)}, initFlags...)
-	p.Satchel(args...).Want(w.t, 0)
+	p.Satchel(init...).Want(w.t, 0)
 	w.t.Cleanup(p.cleanUp)
 	return p
 }

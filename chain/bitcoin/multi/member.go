@@ -2,6 +2,7 @@ package multi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,13 +23,25 @@ type member struct {
 	limit time.Duration // of a question
 
 	mu     sync.Mutex
-	busy   int // questions on their way
-	speed  time.Duration
+	busy   int                  // questions on their way
+	speed  [kinds]time.Duration // that an answer takes, about
+	tip    chainhash.Hash
 	err    error
 	fails  int       // in a row
 	rest   time.Time // until when it is left alone
 	blamed int
 }
+
+// A kind is what is asked for.
+type kind int
+
+const (
+	headers kind = iota
+	block
+	prevTx
+	other
+	kinds
+)
 
 const (
 	// askTime is how long a member may take to answer: others wait for it.
@@ -48,16 +61,19 @@ func (m *member) resting() bool {
 }
 
 // cost is by what members are ranked: the time that one more answer would take.
-func (m *member) cost() time.Duration {
+func (m *member) cost(k kind) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.speed * time.Duration(m.busy+1)
+	return m.speed[k] * time.Duration(m.busy+1)
 }
 
 func (m *member) status() Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := Status{Name: m.Name, Blamed: m.blamed, Speed: m.speed}
+	s := Status{Name: m.Name, Blamed: m.blamed, Speed: cmp.Or(m.speed[block], m.speed[headers]), Tip: m.tip}
+	if h, ok := m.Source.(interface{ Height() int }); ok {
+		s.Height = h.Height()
+	}
 	if m.err != nil {
 		s.Error = m.err.Error()
 	}
@@ -75,8 +91,16 @@ func (m *member) Blame(err error) {
 	}
 }
 
+// named says whose error it is.
+func (m *member) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", m.Name, err)
+}
+
 // begin counts a question; the returned function is told how it ended.
-func (m *member) begin() (end func(err error)) {
+func (m *member) begin(k kind) (end func(err error)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.busy++
@@ -85,11 +109,11 @@ func (m *member) begin() (end func(err error)) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.busy--
-		took := time.Now().Sub(start)
-		if m.speed == 0 {
-			m.speed = took
+		took := time.Since(start)
+		if m.speed[k] == 0 {
+			m.speed[k] = took
 		}
-		m.speed += (took - m.speed) / 8
+		m.speed[k] += (took - m.speed[k]) / 8
 		switch {
 		case err == nil:
 			m.err, m.fails = nil, 0
@@ -104,8 +128,8 @@ func (m *member) begin() (end func(err error)) {
 }
 
 // ask asks a member with a limit of time.
-func ask[T any](ctx context.Context, m *member, f func(ctx context.Context) (T, error)) (v T, err error) {
-	end := m.begin()
+func ask[T any](ctx context.Context, m *member, k kind, f func(ctx context.Context) (T, error)) (v T, err error) {
+	end := m.begin(k)
 	asked, cancel := context.WithTimeout(ctx, m.limit)
 	defer cancel()
 	v, err = f(asked)
@@ -118,7 +142,58 @@ func ask[T any](ctx context.Context, m *member, f func(ctx context.Context) (T, 
 
 // Headers implements bitcoin.Source.
 func (m *member) Headers(ctx context.Context, locator []chainhash.Hash) ([]wire.BlockHeader, error) {
-	return ask(ctx, m, func(ctx context.Context) ([]wire.BlockHeader, error) { return m.Source.Headers(ctx, locator) })
+	hs, err := ask(ctx, m, headers, func(ctx context.Context) ([]wire.BlockHeader, error) { return m.Source.Headers(ctx, locator) })
+	m.sawTip(hs)
+	return hs, err
+}
+
+// sawTip takes note of the last header that the member gave.
+func (m *member) sawTip(hs []wire.BlockHeader) {
+	if len(hs) == 0 {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tip = hs[len(hs)-1].BlockHash()
+}
+
+// members returns those that the member is made of, if it is made of several,
+// each of which may be on another chain; else itself.
+func (m *member) members() (list []bitcoin.Source) {
+	s, ok := m.Source.(bitcoin.Several)
+	if !ok {
+		return []bitcoin.Source{m}
+	}
+	for _, src := range s.Members() {
+		list = append(list, part{src, m})
+	}
+	return list
+}
+
+// A part is one of those that a member is made of. What it does wrong is not held
+// against the others.
+type part struct {
+	bitcoin.Source
+	of *member
+}
+
+// Headers implements bitcoin.Source.
+func (p part) Headers(ctx context.Context, locator []chainhash.Hash) ([]wire.BlockHeader, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.of.limit)
+	defer cancel()
+	hs, err := p.Source.Headers(ctx, locator)
+	p.of.sawTip(hs)
+	return hs, err
+}
+
+// Blame implements bitcoin.Blamer.
+func (p part) Blame(err error) {
+	p.of.mu.Lock()
+	p.of.blamed++
+	p.of.mu.Unlock()
+	if b, ok := p.Source.(bitcoin.Blamer); ok {
+		b.Blame(err)
+	}
 }
 
 // Block implements bitcoin.Source, with a block that was checked to be whole.
@@ -129,7 +204,7 @@ func (m *member) Block(ctx context.Context, hash chainhash.Hash) ([]byte, error)
 // block returns a block that is the one with that hash; a member that gives
 // another one is blamed.
 func (m *member) block(ctx context.Context, hash chainhash.Hash) ([]byte, error) {
-	raw, err := ask(ctx, m, func(ctx context.Context) ([]byte, error) { return m.Source.Block(ctx, hash) })
+	raw, err := ask(ctx, m, block, func(ctx context.Context) ([]byte, error) { return m.Source.Block(ctx, hash) })
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +226,7 @@ func (m *member) block(ctx context.Context, hash chainhash.Hash) ([]byte, error)
 // another one is blamed.
 func (m *member) prevTx(ctx context.Context, txid chainhash.Hash) ([]byte, error) {
 	p := m.Source.(bitcoin.PrevTxer)
-	raw, err := ask(ctx, m, func(ctx context.Context) ([]byte, error) { return p.PrevTx(ctx, txid) })
+	raw, err := ask(ctx, m, prevTx, func(ctx context.Context) ([]byte, error) { return p.PrevTx(ctx, txid) })
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,13 @@ type liar struct {
 
 func (l *liar) Blame(error)           { l.blamed++ }
 func (l *liar) Wake() <-chan struct{} { return nil }
+
+func (l *liar) Broadcast(ctx context.Context, tx []byte) (h chainhash.Hash, err error) {
+	if err := l.failure(ctx); err != nil {
+		return h, err
+	}
+	return l.Chain.Broadcast(ctx, tx)
+}
 
 func (l *liar) failure(ctx context.Context) error {
 	if l.fail != nil {
@@ -185,7 +193,8 @@ func TestLiarBesideHonest(t *testing.T) {
 				l := &liar{Chain: honest}
 				c.lie(l)
 				// The honest one is slower, so that the liar is asked.
-				slow := &liar{Chain: honest, block: func(raw []byte) []byte { time.Sleep(3 * time.Millisecond); return raw }}
+				slowly := func(raw []byte) []byte { time.Sleep(3 * time.Millisecond); return raw }
+				slow := &liar{Chain: honest, block: slowly, prevTx: slowly}
 				members := []Member{{"liar", l}, {"honest", slow}}
 				if place == "last" {
 					members[0], members[1] = members[1], members[0]
@@ -283,6 +292,101 @@ func TestBroadcastTellsWhoRefused(t *testing.T) {
 	r := (interface{ Rejected() bool })(nil)
 	if !errors.As(err, &r) || !r.Rejected() || !strings.Contains(err.Error(), "strict: dust") || !strings.Contains(err.Error(), "down: down") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// several is a source made of others.
+type several struct {
+	bitcoin.Source
+	members []bitcoin.Source
+}
+
+func (s several) Members() []bitcoin.Source { return s.members }
+
+// TestMembersOfMembers: of a member that is made of several each is asked for
+// headers, and what one does wrong is not held against the others.
+func TestMembersOfMembers(t *testing.T) {
+	c := chaintest.New(t, firstBlock)
+	c.Namespace("id", 0xffffffff)
+	c.Register("alice.id", chaintest.NewKey("alice"), [20]byte{1})
+	bad := &liar{Chain: c, headers: func([]wire.BlockHeader) []wire.BlockHeader {
+		return make([]wire.BlockHeader, bitcoin.MaxHeaders+1)
+	}}
+	down := &liar{Chain: c, fail: func(context.Context) error { return errors.New("down") }}
+	last := c.Hash(c.Height() - 1)
+	behind := &liar{Chain: c, headers: func(hs []wire.BlockHeader) []wire.BlockHeader {
+		return slices.DeleteFunc(hs, func(h wire.BlockHeader) bool { return h.PrevBlock == last })
+	}}
+	good := &liar{Chain: c}
+	net := several{c, []bitcoin.Source{bad, down, good}}
+	s := quiet(Member{"behind", behind}, Member{"net", net})
+	defer s.Close()
+	if got := len(s.Members()); got != 4 {
+		t.Errorf("%d members", got)
+	}
+	follow(t, s, c)
+	if bad.blamed == 0 || good.blamed > 0 || behind.blamed > 0 {
+		t.Errorf("blamed: %d, %d, %d times", bad.blamed, good.blamed, behind.blamed)
+	}
+	st := s.Status()
+	if st[1].Blamed == 0 || st[0].Blamed > 0 || st[1].Tip != c.Hash(c.Height()) || st[0].Tip == st[1].Tip {
+		t.Errorf("status %+v", st)
+	}
+	if got := len(s.Members()); got != 4 {
+		t.Errorf("%d members afterwards", got)
+	}
+}
+
+// TestHedge: a member that takes long for a block or a transaction doesn't hold up
+// the others, nor does one that never says if it took a transaction.
+func TestHedge(t *testing.T) {
+	c := chaintest.New(t, firstBlock)
+	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	silent, good := &liar{Chain: c, fail: hang}, &liar{Chain: c}
+	s := quiet(Member{"silent", silent}, Member{"good", good})
+	for _, m := range s.members {
+		m.limit = time.Minute
+	}
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := s.Block(ctx, c.Hash(2)); err != nil {
+		t.Errorf("block: %v", err)
+	}
+	tx := c.Tx(c.Miner, announce, chaintest.Payment{})
+	if _, err := s.Broadcast(ctx, chaintest.Raw(tx)); err != nil {
+		t.Errorf("broadcast: %v", err)
+	}
+	if _, err := s.PrevTx(ctx, tx.TxHash()); err != nil {
+		t.Errorf("previous transaction: %v", err)
+	}
+}
+
+// TestClosed: what is going on ends with Close, and nothing begins after it.
+func TestClosed(t *testing.T) {
+	c := chaintest.New(t, firstBlock)
+	asked := make(chan bool, 1)
+	s := quiet(Member{"silent", &liar{Chain: c, fail: func(ctx context.Context) error {
+		asked <- true
+		<-ctx.Done()
+		return ctx.Err()
+	}}})
+	s.members[0].limit = time.Minute
+	failed := make(chan error)
+	go func() {
+		_, err := s.Block(t.Context(), c.Hash(2))
+		failed <- err
+	}()
+	<-asked
+	s.Close()
+	if err := <-failed; err == nil {
+		t.Error("a block of a closed source")
+	}
+	if _, err := s.Block(t.Context(), c.Hash(2)); !errors.Is(err, ErrClosed) {
+		t.Errorf("block: %v", err)
+	}
+	if _, err := s.Broadcast(t.Context(), nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("broadcast: %v", err)
 	}
 }
 

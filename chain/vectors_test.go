@@ -53,6 +53,9 @@ func (c *tally) check(ok bool, format string, args ...any) {
 }
 
 func (c *tally) end(what string) {
+	if c.t.Skipped() {
+		return // the file is not there
+	}
 	fmt.Printf("%s: %d passed, %d failed\n", what, c.passed, c.failed)
 	if c.passed+c.failed == 0 {
 		c.t.Error("no cases")

@@ -110,6 +110,7 @@ func (ix *Index) options() badger.Options {
 		WithIndexCacheSize(4 << 20).
 		WithValueLogFileSize(16 << 20).
 		WithValueThreshold(valueThreshold).
+		WithBaseTableSize(1 << 20).
 		WithNumCompactors(2).
 		WithMetricsEnabled(false).
 		WithDetectConflicts(false) // there is one writer

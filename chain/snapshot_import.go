@@ -48,7 +48,7 @@ func Import(ctx context.Context, path, dir string, p *Params, o ImportOptions) (
 		return info, err
 	}
 	if o.Trust == nil && !slices.Contains(o.Signers, signer) {
-		return info, fmt.Errorf("%w, by %x", ErrSigner, signer)
+		return SnapshotInfo{Signer: signer}, fmt.Errorf("%w, by %x", ErrSigner, signer)
 	}
 	if err := checkEmpty(dir); err != nil {
 		return info, err

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -93,4 +94,34 @@ func TestNameShow(t *testing.T) {
 	}
 	thief := w.PersonIn("thief", "alice.id")
 	thief.Satchel("name", "register", "alice.id").Want(t, 12, "alice.id", alice.Owner())
+}
+
+// Somebody who has read no chain has an untrusted server prove what happened to a
+// name, by one hash that he trusts.
+func TestNameVerify(t *testing.T) {
+	w := testenv.New(t)
+	alice := w.Person("alice.id")
+	steps := strings.Fields(alice.Satchel("name", "register", "alice.id").Want(t, 0).Out)
+	preorder := steps[1]
+	var st struct {
+		Chain struct {
+			Height    int
+			Consensus string
+		}
+	}
+	alice.JSON(&st, "status")
+	ask := func(args ...string) testenv.Result {
+		t.Helper()
+		rules := []string{"--network", "regtest", "--rules", "satchel", "--first-block", "101"}
+		return w.Satchel(append(append([]string{"name", "verify", "--server", "http://" + w.Chain, "--home", w.Path("nobody")}, rules...), args...)...)
+	}
+	at := fmt.Sprint(st.Chain.Height)
+	ask("alice.id", "--at", at, "--trust", st.Chain.Consensus).Want(t, 0, "update", alice.Owner())
+	ask("alice.id", "--trust", st.Chain.Consensus).Want(t, 0, "newest", "update")
+	ask("bob.id", "--at", at, "--trust", st.Chain.Consensus).Want(t, 0, "nothing happened to bob.id")
+	ask("alice.id", "--at", fmt.Sprint(st.Chain.Height-3), "--trust", preorder).Want(t, 0, "nothing happened to alice.id")
+	ask("alice.id", "--at", at, "--trust", preorder).Want(t, 7, "says nothing about a later one")
+	ask("alice.id", "--at", at, "--trust", strings.Repeat("0", 32)).Want(t, 7, "knows no consensus hash")
+	ask("alice.id", "--at", at, "--trust", "garbage").Want(t, 2, "--trust HASH")
+	alice.Satchel("name", "verify", "alice.id", "--server", "http://"+w.Chain, "--trust", st.Chain.Consensus).Want(t, 0, "update")
 }

@@ -79,6 +79,15 @@ func TestPublicChain(t *testing.T) {
 	lines[3] = height + " " + strings.Repeat("0", len(hash))
 	write(strings.Join(lines, "\n"))
 	w.Satchel(again...).Want(t, 7, "block "+height, hash)
+
+	// A snapshot is taken by its signer's word, or by the hash that it ends with.
+	snap := w.Path("snapshot")
+	ada.Satchel("follow", "--export", snap).Want(t, 0, st.Chain.Consensus, "signer")
+	load := append([]string{"follow", "--home", w.Path("fourth"), "--once", "--import", snap, "--chain", rpc}, rules...)
+	w.Satchel(load...).Want(t, 7, "--signer")
+	w.Satchel(append(load, "--trust", strings.Repeat("0", 32))...).Want(t, 7, "is trusted")
+	w.Satchel(append(load, "--trust", st.Chain.Consensus)...).Want(t, 0, "imported", st.Chain.Consensus)
+	w.Satchel(append(load, "--trust", st.Chain.Consensus)...).Want(t, 7, "has an index already")
 }
 
 // pay has the node's miner pay an address.

@@ -10,16 +10,19 @@ import (
 
 	"satchel/chain"
 	"satchel/chain/proof"
+	"satchel/crypto"
 	"satchel/storage/web"
 )
 
 // followArgs are the flags of follow.
 type followArgs struct {
-	chain       chainFlags
-	index       string
-	once, print bool
-	expect      string
-	listen      string
+	chain                chainFlags
+	index                string
+	once, print          bool
+	expect               string
+	exportTo, importFrom string
+	signer, trust        string
+	listen               string
 }
 
 func (a *app) followCommand() *command {
@@ -31,13 +34,22 @@ answers other people's ` + "`satchel name verify`" + ` over HTTP, who need not t
 --print writes one line for each block, height and consensus hash; such a file is
 what --expect wants: where a hash differs, the follower stops and says at which
 block, since then its blocks or its rules are not those of whoever wrote the file.
-`
+
+--export FILE follows to the tip and writes a snapshot, signed with the owner key of
+this home; --import FILE begins with one, which is checked by replaying it. Senders of
+operations can't be checked without the blocks: for them a snapshot is its signer's
+word, so it wants --signer KEY, whom you trust, or --trust HASH, the consensus hash
+of its last block that you have from elsewhere.`
 	var f followArgs
 	f.chain.add(c.flags)
 	c.flags.StringVar(&f.index, "index", "", "keep the table in `DIR` (default: that of this home)")
 	c.flags.BoolVar(&f.once, "once", false, "end at the tip")
 	c.flags.BoolVar(&f.print, "print", false, "write height and consensus hash of each block")
 	c.flags.StringVar(&f.expect, "expect", "", "stop at the first block whose consensus hash is not the one in `FILE`")
+	c.flags.StringVar(&f.exportTo, "export", "", "write a snapshot to `FILE` at the tip, and end")
+	c.flags.StringVar(&f.importFrom, "import", "", "begin with the snapshot in `FILE`")
+	c.flags.StringVar(&f.signer, "signer", "", "public `KEY`, in hex, of whose snapshots are imported")
+	c.flags.StringVar(&f.trust, "trust", "", "consensus `HASH` that the snapshot must end with")
 	c.flags.StringVar(&f.listen, "listen", "", "answer questions of `satchel name verify` at `ADDR`, host:port")
 	c.run = func(ctx context.Context, args []string) error {
 		return a.follow(ctx, &f)
@@ -47,9 +59,18 @@ block, since then its blocks or its rules are not those of whoever wrote the fil
 
 // follow opens what the flags name and follows.
 func (a *app) follow(ctx context.Context, f *followArgs) error {
+	if f.importFrom == "" && (f.signer != "" || f.trust != "") {
+		return usagef("--signer and --trust say whose snapshot is believed; give --import FILE too")
+	}
 	h, err := a.home()
 	if err != nil {
 		return err
+	}
+	var keys *crypto.Keystore
+	if f.exportTo != "" {
+		if keys, err = a.snapshotKeys(h); err != nil {
+			return err
+		}
 	}
 	cfg, err := f.config(h)
 	if err != nil {
@@ -79,11 +100,20 @@ func (a *app) follow(ctx context.Context, f *followArgs) error {
 	if err != nil {
 		return err
 	}
+	if f.importFrom != "" {
+		if err := a.importSnapshot(ctx, f, rules); err != nil {
+			return err
+		}
+	}
 	index, err := chain.OpenIndex(f.index, rules)
 	if err != nil {
 		return fmt.Errorf("%w; is another follower running?", err)
 	}
-	return errors.Join(a.followWith(ctx, f, src, index), index.Close())
+	err = a.followWith(ctx, f, src, index)
+	if err == nil && keys != nil {
+		err = a.exportSnapshot(f.exportTo, keys, index)
+	}
+	return errors.Join(err, index.Close())
 }
 
 // config returns the chain that the flags name, else that of the home.
@@ -130,7 +160,7 @@ func (a *app) followWith(ctx context.Context, f *followArgs, src source, index *
 		}
 		defer stop()
 	}
-	if f.once {
+	if f.once || f.exportTo != "" {
 		err = fol.Sync(ctx)
 	} else {
 		err = w.run(ctx, fol)
@@ -138,7 +168,9 @@ func (a *app) followWith(ctx context.Context, f *followArgs, src source, index *
 	if err := w.error(err, src); err != nil {
 		return err
 	}
-	w.end()
+	if f.exportTo == "" {
+		w.end()
+	}
 	return nil
 }
 

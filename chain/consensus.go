@@ -30,10 +30,12 @@ func opsHash(records []string) [32]byte {
 	if len(records) == 0 {
 		records = []string{""}
 	}
+	hashes := make([]byte, 0, 32*len(records))
 	leaves := make([][]byte, len(records))
 	for i, rec := range records {
 		h := chainhash.DoubleHashH([]byte(rec))
-		leaves[i] = h[:]
+		hashes = append(hashes, h[:]...)
+		leaves[i] = hashes[32*i:][:32:32]
 	}
 	return [32]byte(merkle(leaves))
 }
@@ -50,22 +52,24 @@ func consensusHash(opsHash [32]byte, earlier [][16]byte) [16]byte {
 
 // merkle returns the root of Bitcoin's tree over the sorted leaves, which have
 // 16 or 32 bytes and are turned round before they are hashed, as the root is
-// afterwards. A single leaf is its own root.
+// afterwards. A single leaf is its own root. The leaves are overwritten.
 func merkle(leaves [][]byte) []byte {
 	slices.SortFunc(leaves, bytes.Compare)
-	level := make([][]byte, len(leaves))
-	for i, l := range leaves {
-		level[i] = slices.Clone(l)
-		slices.Reverse(level[i])
+	for _, l := range leaves {
+		slices.Reverse(l)
 	}
+	level := leaves
 	for len(level) > 1 {
 		if len(level)%2 == 1 {
 			level = append(level, level[len(level)-1])
 		}
 		for i := 0; i < len(level); i += 2 {
-			once := sha256.Sum256(append(slices.Clone(level[i]), level[i+1]...))
+			var pair [64]byte
+			n := copy(pair[:], level[i])
+			n += copy(pair[n:], level[i+1])
+			once := sha256.Sum256(pair[:n])
 			twice := sha256.Sum256(once[:])
-			level[i/2] = twice[:]
+			level[i/2] = append(level[i/2][:0], twice[:]...)
 		}
 		level = level[:len(level)/2]
 	}
@@ -86,7 +90,7 @@ func (s *state) earlier(first int) (hashes [][16]byte) {
 type fields struct{ b []byte }
 
 func record(code byte) *fields {
-	f := &fields{make([]byte, 0, 1000)} // longer than most
+	f := &fields{make([]byte, 0, 576)} // as long as most
 	f.b = append(f.b, code, ':')
 	return f
 }

@@ -58,6 +58,9 @@ func (s *state) writeOps(p *Params, txs []*ops.Tx, records []string) {
 			s.fail(err)
 			return
 		}
+		if row.b == nil {
+			row.b = make([]byte, 0, min(opsRowSize+len(op.b), (len(op.b)+16)*(len(txs)-i)))
+		}
 		row.bytes(op.b)
 		txids.raw(t.Txid[:txidPrefix])
 		if last = t.Index; len(row.b) >= opsRowSize {

@@ -192,70 +192,112 @@ func (f *Follower) operations(ctx context.Context, b *bitcoin.Block, to *fetched
 // outputs returns the outputs that inputs spend: of transactions of the same
 // block, or of the source, whose hashes are those that the inputs name.
 func (f *Follower) outputs(ctx context.Context, b *bitcoin.Block, spent []wire.OutPoint) ([]*wire.TxOut, error) {
-	txs := make(map[chainhash.Hash][]byte, len(spent))
-	for _, op := range spent {
-		txs[op.Hash] = nil
+	outs, users, txs := make([]*wire.TxOut, len(spent)), make(map[chainhash.Hash][]int), make(map[chainhash.Hash][]byte)
+	for i, op := range spent {
+		users[op.Hash], txs[op.Hash] = append(users[op.Hash], i), nil
+	}
+	take := func(id chainhash.Hash, raw []byte) error {
+		indexes := make([]uint32, len(users[id]))
+		for n, i := range users[id] {
+			indexes[n] = spent[i].Index
+		}
+		found, err := bitcoin.OutputsOf(raw, id, indexes)
+		if err != nil {
+			return fmt.Errorf("the source of blocks is broken or lies: %w", err)
+		}
+		for n, i := range users[id] {
+			outs[i] = found[n]
+		}
+		return nil
 	}
 	b.Find(txs)
-	if err := f.fetchMissing(ctx, txs); err != nil {
-		return nil, err
-	}
-	outs := make([]*wire.TxOut, len(spent))
-	for i, op := range spent {
-		out, err := bitcoin.OutputOf(txs[op.Hash], op)
-		if err != nil {
-			return nil, fmt.Errorf("the source of blocks is broken or lies: %w", err)
+	var missing []chainhash.Hash
+	for id, raw := range txs {
+		if raw == nil {
+			missing = append(missing, id)
+		} else if err := take(id, raw); err != nil {
+			return nil, err
 		}
-		outs[i] = out
 	}
-	return outs, nil
+	return outs, f.prevTxs(ctx, missing, take)
 }
 
-// fetchMissing gets the transactions that have no bytes yet.
-func (f *Follower) fetchMissing(ctx context.Context, txs map[chainhash.Hash][]byte) error {
-	var mu sync.Mutex // of txs
+// prevTxs gets transactions from the source, several at a time, and gives each
+// to take, which is called by several goroutines.
+func (f *Follower) prevTxs(ctx context.Context, ids []chainhash.Hash, take func(chainhash.Hash, []byte) error) error {
+	queue := make(chan chainhash.Hash, len(ids))
+	for _, id := range ids {
+		queue <- id
+	}
+	close(queue)
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(f.o.Requests)
-	for _, id := range missing(txs) {
+	for range min(len(ids), f.o.Requests) {
 		g.Go(func() error {
-			raw, err := ask(ctx, f, func(ctx context.Context) ([]byte, error) { return f.prev.PrevTx(ctx, id) })
+			a, err := f.asker(ctx)
 			if err != nil {
-				return fmt.Errorf("previous transaction %v: %w", id, err)
+				return err
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			txs[id] = raw
+			defer a.stop()
+			for id := range queue {
+				raw, err := answer(a, func(ctx context.Context) ([]byte, error) { return f.prev.PrevTx(ctx, id) })
+				if err != nil {
+					return fmt.Errorf("previous transaction %v: %w", id, err)
+				}
+				if err := take(id, raw); err != nil {
+					return err
+				}
+			}
 			return nil
 		})
 	}
 	return g.Wait()
 }
 
-func missing(txs map[chainhash.Hash][]byte) (ids []chainhash.Hash) {
-	for id, raw := range txs {
-		if raw == nil {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
-// ask asks the source for something, when it has not too much to do, and gives
-// up after a while.
-func ask[T any](ctx context.Context, f *Follower, fn func(context.Context) (T, error)) (answer T, err error) {
-	if err := f.asking.Acquire(ctx, 1); err != nil {
-		return answer, err
-	}
-	defer f.asking.Release(1)
-	short, cancel := context.WithTimeout(ctx, f.o.Timeout)
-	defer cancel()
-	answer, err = fn(short)
-	if err != nil && short.Err() != nil && ctx.Err() == nil {
-		err = fmt.Errorf("%w in %v: %w", ErrNoAnswer, f.o.Timeout.Round(time.Millisecond), err)
-	}
-	return answer, err
-}
-
 // ErrNoAnswer reports a source that was asked for something and did not answer
 // in time.
 var ErrNoAnswer = errors.New("no answer")
+
+// An asker asks the source for one thing after the other. It waits until the
+// source has not too much to do, and must be stopped.
+type asker struct {
+	f           *Follower
+	parent, ctx context.Context
+	cancel      context.CancelFunc
+	timer       *time.Timer // cancels ctx
+}
+
+func (f *Follower) asker(ctx context.Context) (*asker, error) {
+	if err := f.asking.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	a := &asker{f: f, parent: ctx}
+	a.ctx, a.cancel = context.WithCancel(ctx)
+	a.timer = time.AfterFunc(f.o.Timeout, a.cancel)
+	return a, nil
+}
+
+func (a *asker) stop() {
+	a.timer.Stop()
+	a.cancel()
+	a.f.asking.Release(1)
+}
+
+// answer waits for the answer to a question, but not for ever.
+func answer[T any](a *asker, question func(context.Context) (T, error)) (T, error) {
+	a.timer.Reset(a.f.o.Timeout)
+	t, err := question(a.ctx)
+	if err != nil && a.ctx.Err() != nil && a.parent.Err() == nil {
+		err = fmt.Errorf("%w in %v: %v", ErrNoAnswer, a.f.o.Timeout.Round(time.Millisecond), err)
+	}
+	return t, err
+}
+
+// ask asks one thing.
+func ask[T any](ctx context.Context, f *Follower, question func(context.Context) (T, error)) (t T, err error) {
+	a, err := f.asker(ctx)
+	if err != nil {
+		return t, err
+	}
+	defer a.stop()
+	return answer(a, question)
+}

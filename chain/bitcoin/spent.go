@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 )
 
@@ -15,23 +16,35 @@ var ErrBadTx = errors.New("bad transaction")
 // that is claimed to be the one with its hash. Whoever sent it is not trusted: it
 // must have that hash, which covers its outputs.
 func OutputOf(raw []byte, op wire.OutPoint) (*wire.TxOut, error) {
+	outs, err := OutputsOf(raw, op.Hash, []uint32{op.Index})
+	if err != nil {
+		return nil, err
+	}
+	return outs[0], nil
+}
+
+// OutputsOf is OutputOf for several outputs of one transaction.
+func OutputsOf(raw []byte, txid chainhash.Hash, indexes []uint32) ([]*wire.TxOut, error) {
 	if len(raw) > wire.MaxBlockPayload {
-		return nil, fmt.Errorf("%w: asked for %v: %d bytes are too many", ErrBadTx, op.Hash, len(raw))
+		return nil, fmt.Errorf("%w: asked for %v: %d bytes are too many", ErrBadTx, txid, len(raw))
 	}
 	r := reader{b: raw}
 	tx := r.tx()
 	switch {
 	case r.err != nil:
-		return nil, fmt.Errorf("%w: asked for %v: %w", ErrBadTx, op.Hash, r.err)
+		return nil, fmt.Errorf("%w: asked for %v: %w", ErrBadTx, txid, r.err)
 	case tx.end != len(raw):
-		return nil, fmt.Errorf("%w: asked for %v: %d bytes are left over", ErrBadTx, op.Hash, len(raw)-tx.end)
-	case tx.txid != op.Hash:
-		return nil, fmt.Errorf("%w: asked for %v, got %v", ErrBadTx, op.Hash, tx.txid)
+		return nil, fmt.Errorf("%w: asked for %v: %d bytes are left over", ErrBadTx, txid, len(raw)-tx.end)
+	case tx.txid != txid:
+		return nil, fmt.Errorf("%w: asked for %v, got %v", ErrBadTx, txid, tx.txid)
 	}
-	if out := output(raw, op.Index); out != nil {
-		return out, nil
+	outs := make([]*wire.TxOut, len(indexes))
+	for i, index := range indexes {
+		if outs[i] = output(raw, index); outs[i] == nil {
+			return nil, fmt.Errorf("%w: %v has no output %d", ErrBadTx, txid, index)
+		}
 	}
-	return nil, fmt.Errorf("%w: %v has no output %d", ErrBadTx, op.Hash, op.Index)
+	return outs, nil
 }
 
 // output returns an output of a transaction that the walk has taken, nil if

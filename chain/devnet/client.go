@@ -18,6 +18,7 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 
 	"satchel/chain/bitcoin/rpc"
+	"satchel/chain/subdomain"
 	"satchel/chain/zonefile"
 )
 
@@ -150,8 +151,9 @@ func (c *Client) Zonefile(ctx context.Context, hash [20]byte) ([]byte, error) {
 	return b, nil
 }
 
-// PutZonefile offers a zone file to the chain process, which keeps it if its hash
-// is the current value of a name.
+// PutZonefile offers a zone file, or a file of records, to the chain process,
+// which keeps it if its hash is the current value of a name, or stands in a file
+// that it has.
 func (c *Client) PutZonefile(ctx context.Context, data []byte) error {
 	hash := zonefile.Hash(data)
 	_, err := c.ask(ctx, http.MethodPut, "/zonefile/"+hex.EncodeToString(hash[:]), data)
@@ -159,7 +161,7 @@ func (c *Client) PutZonefile(ctx context.Context, data []byte) error {
 }
 
 // maxAnswer bounds what the endpoint answers outside of JSON-RPC.
-const maxAnswer = 64 << 10
+const maxAnswer = subdomain.MaxBatch
 
 // ask is do with a limit to its time.
 func (c *Client) ask(ctx context.Context, method, path string, body []byte) ([]byte, error) {

@@ -15,7 +15,7 @@
 //	POST /mine?n=N                      mines N blocks
 //	POST /reorg?depth=N                 replaces the newest N blocks by N+1 empty ones
 //	GET  /zonefile/HASH                 a zone file by its hash, in hex
-//	PUT  /zonefile/HASH                 keeps one, if its hash is the current value of a name
+//	PUT  /zonefile/HASH                 keeps one, if its hash is the current value of a name, or stands in one
 //	GET  /v1/...                        what proofs are made from, see package proof
 //
 // Answers are JSON, zone files their bytes. Requests that a web page could have
@@ -88,6 +88,9 @@ type Node struct {
 	names    *chain.Index
 	follower *chain.Follower
 	wake     chan struct{}
+
+	namesMu    sync.Mutex
+	namedFiles map[[20]byte]int // what stands in the zone files that were kept, by hash; nil before anybody asks
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc

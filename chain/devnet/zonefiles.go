@@ -10,8 +10,52 @@ import (
 	"os"
 	"path/filepath"
 
+	"satchel/chain/subdomain"
 	"satchel/chain/zonefile"
 )
+
+// What the hash of a file was named as by another one.
+const (
+	namedBatch = 1 + iota
+	namedZone
+)
+
+// named says as what a hash stands in the files that were kept; 0 for none.
+func (n *Node) named(hash [20]byte) int {
+	n.namesMu.Lock()
+	defer n.namesMu.Unlock()
+	if n.namedFiles == nil {
+		n.namedFiles = make(map[[20]byte]int)
+		files, _ := os.ReadDir(n.zonefiles()) // what can't be read names nothing
+		for _, f := range files {
+			if b, err := os.ReadFile(filepath.Join(n.zonefiles(), f.Name())); err == nil {
+				n.name(b)
+			}
+		}
+	}
+	return n.namedFiles[hash]
+}
+
+// learn takes note of what a file that was kept names.
+func (n *Node) learn(b []byte) {
+	n.namesMu.Lock()
+	defer n.namesMu.Unlock()
+	if n.namedFiles != nil {
+		n.name(b)
+	}
+}
+
+func (n *Node) name(b []byte) {
+	f := subdomain.Parse(b)
+	if f.Batch != nil {
+		n.namedFiles[*f.Batch] = namedBatch
+	}
+	for _, r := range f.Records {
+		if n.namedFiles[r.Value] == 0 {
+			n.namedFiles[r.Value] = namedZone
+		}
+	}
+}
 
 func (n *Node) zonefiles() string { return filepath.Join(n.dir, "zonefiles") }
 
@@ -46,20 +90,22 @@ func (n *Node) serveZonefile(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b)
 }
 
-// takeZonefile keeps a zone file if its hash is the current value of a name.
+// takeZonefile keeps a zone file if its hash is the current value of a name, or
+// stands in a file that was kept: that of a file of records, or of the zone file of
+// a name below another one.
 func (n *Node) takeZonefile(w http.ResponseWriter, r *http.Request) {
 	hash, err := parseHash(r.PathValue("hash"))
 	if err != nil {
 		refuse(w, err)
 		return
 	}
-	b, err := io.ReadAll(io.LimitReader(r.Body, zonefile.MaxSize+1))
+	b, err := io.ReadAll(io.LimitReader(r.Body, subdomain.MaxBatch+1))
 	switch {
 	case err != nil:
 		refuse(w, err)
 		return
-	case len(b) > zonefile.MaxSize:
-		http.Error(w, fmt.Sprintf("a zone file has at most %d bytes", zonefile.MaxSize), http.StatusRequestEntityTooLarge)
+	case len(b) > subdomain.MaxBatch:
+		http.Error(w, fmt.Sprintf("a file of records has at most %d bytes", subdomain.MaxBatch), http.StatusRequestEntityTooLarge)
 		return
 	case zonefile.Hash(b) != hash:
 		refuse(w, errors.New("the file's hash is another one"))
@@ -69,7 +115,11 @@ func (n *Node) takeZonefile(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	if !n.names.HasValue(hash) {
+	switch kind := n.named(hash); {
+	case kind != namedBatch && len(b) > zonefile.MaxSize:
+		http.Error(w, fmt.Sprintf("a zone file has at most %d bytes", zonefile.MaxSize), http.StatusRequestEntityTooLarge)
+		return
+	case kind == 0 && !n.names.HasValue(hash):
 		http.Error(w, "no name has that value", http.StatusConflict)
 		return
 	}
@@ -78,5 +128,6 @@ func (n *Node) takeZonefile(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "zone file can't be kept", http.StatusInsufficientStorage)
 		return
 	}
+	n.learn(b)
 	reply(w, "kept")
 }

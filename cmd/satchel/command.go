@@ -66,6 +66,7 @@ func (a *app) commands() []*command {
 		a.nameRevokeCommand(),
 		a.nameSendCommand(),
 		a.nameCancelCommand(),
+		a.nameServeCommand(),
 		a.namespaceCreateCommand(),
 		a.namespaceReadyCommand(),
 		a.namespaceImportCommand(),

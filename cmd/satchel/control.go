@@ -29,6 +29,7 @@ type operation func(ctx context.Context, e *engine, args json.RawMessage, say fu
 var operations = map[string]operation{
 	"quote":      op((*engine).quote),
 	"reach":      op((*engine).reach),
+	"below":      op((*engine).reachBelow),
 	"send":       op((*engine).send),
 	"cancel":     op((*engine).cancel),
 	"names":      op((*engine).list),

@@ -163,7 +163,7 @@ func (in *initialiser) run(ctx context.Context) (err error) {
 	if err := in.write(words, pass, ks); err != nil {
 		return err
 	}
-	in.report(n, ks, words)
+	in.report(ctx, n, ks, words)
 	return nil
 }
 
@@ -216,7 +216,7 @@ func (in *initialiser) write(words string, pass []byte, ks *crypto.Keystore) err
 }
 
 // report tells what was made and what recovery needs.
-func (in *initialiser) report(n *names, ks *crypto.Keystore, words string) {
+func (in *initialiser) report(ctx context.Context, n *names, ks *crypto.Keystore, words string) {
 	out := in.a.out
 	fmt.Fprintf(out, "name       %s\nowner      %s\ndevice     %s\nconfig     %s\n", ks.Name, n.address(ks.Owner), ks.Device(), in.h.config)
 	switch cc := &in.cfg.Chain; {
@@ -241,10 +241,14 @@ func (in *initialiser) report(n *names, ks *crypto.Keystore, words string) {
 	}
 	fmt.Fprint(out, "\nRecovery needs the words and read access to one of the providers above: keep both together.\n"+
 		"The owner key, which transfers the name, is kept in the keystore.\n")
-	if rec, err := n.index.Lookup(chain.Name(ks.Name)); err == nil {
+	if rec, err := n.lookup(ctx, chain.Name(ks.Name)); err == nil {
 		fmt.Fprintf(out, "%s is registered already, by %s: it must be transferred to %s before it is yours.\n", ks.Name, rec.Address, n.address(ks.Owner))
 	}
-	fmt.Fprintf(out, "Next: satchel %sname register %s\n", in.h.hint(), ks.Name)
+	next := ""
+	if parent, below := chain.Name(ks.Name).Parent(); below {
+		next = fmt.Sprintf(" --registrar URL, which whoever owns %s tells you", parent)
+	}
+	fmt.Fprintf(out, "Next: satchel %sname register %s%s\n", in.h.hint(), ks.Name, next)
 }
 
 // wordLines numbers the words, four a line.

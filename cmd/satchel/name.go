@@ -25,6 +25,11 @@ type goalArgs struct {
 	Owner    string           `json:"owner,omitempty"` // address; none: the keystore's
 	Again    bool             `json:"again,omitempty"` // renew what was renewed a moment ago
 	Signed   []byte           `json:"signed,omitempty"`
+
+	// Of a name below another one.
+	Registrar string   `json:"registrar,omitempty"` // URL
+	Via       []string `json:"via,omitempty"`       // names that may carry the next record
+	NoWait    bool     `json:"no_wait,omitempty"`
 	registrar.Terms
 }
 
@@ -57,6 +62,10 @@ type nameFlags struct {
 	maxFee int64
 	psbt   string
 	owner  string
+
+	registrar string
+	via       string
+	noWait    bool
 }
 
 func (f *nameFlags) add(fs *flag.FlagSet) {
@@ -65,6 +74,13 @@ func (f *nameFlags) add(fs *flag.FlagSet) {
 	fs.Int64Var(&f.maxFee, "max-fee", registrar.DefaultMaxFee, "most `SATOSHI` that one transaction may leave to miners")
 	fs.StringVar(&f.psbt, "psbt", "", "have transactions signed elsewhere: write the next one to `FILE` (- for stdout), or take it from there if it is signed")
 	fs.StringVar(&f.owner, "owner", "", "`ADDRESS` that owns and pays, whose key is elsewhere (with --psbt)")
+}
+
+// addBelow adds those of names below others.
+func (f *nameFlags) addBelow(fs *flag.FlagSet) {
+	fs.StringVar(&f.registrar, "registrar", "", "`URL` that takes the record of a name such as ada.friends.id (default: the one that took the last)")
+	fs.StringVar(&f.via, "via", "", "`NAMES`, comma between them, whose zone files may carry the next record of such a name (default: as it is)")
+	fs.BoolVar(&f.noWait, "no-wait", false, "don't wait until such a name's record is on the chain")
 }
 
 // fill sets what flags say of a goal.

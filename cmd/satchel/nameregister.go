@@ -15,6 +15,7 @@ begun and broken off goes on where it stood, and pays nothing twice: with the sa
 command, or while the drive is mounted.`
 	var f nameFlags
 	f.add(c.flags)
+	f.addBelow(c.flags)
 	c.run = func(ctx context.Context, args []string) error {
 		r, err := a.reach(ctx, c, &f, goalArgs{Op: registrar.OpRegister, Name: args[0]}, "")
 		return done(err, func() { fmt.Fprintf(a.out, "%s is registered, owned by %s\n", r.Name, r.Address) })

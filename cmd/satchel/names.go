@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"satchel/chain"
+	"satchel/chain/subdomain"
 	"satchel/chain/zonefile"
 	"satchel/crypto"
 )
@@ -23,7 +24,8 @@ type names struct {
 	src      source
 	index    *chain.Index
 	follower *chain.Follower
-	files    string // folder of zone files, by hash
+	below    *subdomain.Resolver // of names below others
+	files    string              // folder of zone files, by hash
 	log      *slog.Logger
 	changed  chan struct{}
 	cancel   context.CancelFunc
@@ -74,6 +76,7 @@ func openNames(ctx context.Context, h *home, cfg *config, log *slog.Logger) (*na
 		log:     log,
 		changed: make(chan struct{}, 1),
 	}
+	n.below = &subdomain.Resolver{Table: index, Fetch: n.Zonefile}
 	n.follower = chain.NewFollower(src, index, chain.FollowerOptions{Log: log, Poll: cfg.poll()})
 	n.unsub = n.follower.Subscribe(n.moved)
 	run, cancel := context.WithCancel(context.Background())
@@ -142,7 +145,7 @@ func (n *names) Sync(ctx context.Context) error {
 // Record returns a name's record. One that isn't known, or has no zone file, may
 // have got it a moment ago, so the chain is asked once more.
 func (n *names) Record(ctx context.Context, name chain.Name) (chain.Record, error) {
-	rec, err := n.index.Lookup(name)
+	rec, err := n.lookup(ctx, name)
 	if !errors.Is(err, chain.ErrUnknownName) && (err != nil || rec.HasValue) {
 		return rec, err
 	}
@@ -155,7 +158,19 @@ func (n *names) Record(ctx context.Context, name chain.Name) (chain.Record, erro
 		// Whether somebody registered it nobody can say now.
 		return rec, n.src.unreachable(serr)
 	}
-	return n.index.Lookup(name)
+	return n.lookup(ctx, name)
+}
+
+// lookup returns a name's record by what was followed so far.
+func (n *names) lookup(ctx context.Context, name chain.Name) (chain.Record, error) {
+	if _, below := name.Parent(); !below {
+		return n.index.Lookup(name)
+	}
+	s, err := n.below.Resolve(ctx, name)
+	if err != nil {
+		return chain.Record{}, err
+	}
+	return s.Chain(n.index.Params())
 }
 
 // syncGap is the least time between two such questions, which some program could
@@ -215,7 +230,7 @@ func (n *names) keep(data []byte) error {
 // offer gives the name's zone file to the chain process if that doesn't serve
 // it: it takes a file only once its hash is on the chain.
 func (n *names) offer(ctx context.Context, name chain.Name) error {
-	rec, err := n.index.Lookup(name)
+	rec, err := n.lookup(ctx, name)
 	if err != nil || !rec.HasValue {
 		return err
 	}

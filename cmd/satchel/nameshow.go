@@ -91,7 +91,7 @@ func (e *engine) show(ctx context.Context, args nameArgs, _ func(string)) (nameI
 	if err := n.Sync(ctx); err != nil {
 		return nameInfo{}, err
 	}
-	rec, err := n.index.Lookup(name)
+	rec, err := n.lookup(ctx, name)
 	if err != nil {
 		return nameInfo{}, err
 	}

@@ -15,6 +15,7 @@ gives it another one; with --drop-value it is gone at once. Others stop at the n
 until they trust the new owner (satchel trust).`
 	var f nameFlags
 	f.add(c.flags)
+	f.addBelow(c.flags)
 	drop := c.flags.Bool("drop-value", false, "the new owner begins without a zone file")
 	c.run = func(ctx context.Context, args []string) error {
 		g := goalArgs{Op: registrar.OpTransfer, Name: args[0], To: args[1], Keep: !*drop}

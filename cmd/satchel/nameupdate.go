@@ -15,6 +15,7 @@ it is the one that the drive makes of its providers and its data key: needed aft
 the list of providers in config.toml changed.`
 	var f nameFlags
 	f.add(c.flags)
+	f.addBelow(c.flags)
 	file := c.flags.String("zonefile", "", "`FILE` with the zone file")
 	c.run = func(ctx context.Context, args []string) error {
 		g := goalArgs{Op: registrar.OpUpdate, Name: args[0]}

@@ -1,0 +1,377 @@
+package subdomain
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"satchel/chain"
+	"satchel/chain/zonefile"
+)
+
+// A Registrar takes records over HTTP, keeps them on disk until they are in a zone
+// file of its name, and puts many into one. It has one queue for each folder.
+//
+//	POST /record        {"record": LINE, "zonefile": TEXT}: takes a record with the zone file that it names
+//	GET  /record/NAME   {"state": "queued" or "published", "record": LINE}
+//
+// Refusals are text, with status 409 for a record that doesn't follow the last
+// one, 400 for nonsense, 429 where too much waits.
+type Registrar struct {
+	Name     chain.Name // that carries the records
+	Params   *chain.Params
+	Resolver *Resolver
+	Dir      string // of the queue
+	Log      *slog.Logger
+
+	// Zone returns the name's zone file as it is on the chain now.
+	Zone func(ctx context.Context) ([]byte, error)
+	// Update gives the name a zone file on the chain, and returns when that is
+	// confirmed.
+	Update func(ctx context.Context, zone []byte) error
+	// Keep keeps a file on this machine, where the Resolver finds it.
+	Keep func(data []byte) error
+	// Put gives a file to where everybody has zone files from.
+	Put func(ctx context.Context, data []byte) error
+
+	mu sync.Mutex // of the queue
+}
+
+const (
+	maxQueue   = 3000 // that fit into one file of records
+	maxRequest = 16 << 10
+)
+
+// A submission is a record with the zone file that it names.
+type submission struct {
+	Record   string `json:"record"`
+	Zonefile string `json:"zonefile"`
+
+	r *Record
+}
+
+// parse checks a submission for itself.
+func (s *submission) parse() (err error) {
+	if s.r, err = ParseLine(s.Record); err != nil {
+		return err
+	}
+	if len(s.Zonefile) > zonefile.MaxSize || zonefile.Hash([]byte(s.Zonefile)) != s.r.Value {
+		return fmt.Errorf("%w: the zone file is another one than it names", ErrRecord)
+	}
+	return nil
+}
+
+// Handler answers requests.
+func (g *Registrar) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /record", g.take)
+	mux.HandleFunc("GET /record/{name}", g.tell)
+	return mux
+}
+
+// errFull reports a queue that takes no more.
+var errFull = errors.New("too many records wait: come again later")
+
+func (g *Registrar) take(w http.ResponseWriter, r *http.Request) {
+	var s submission
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&s)
+	if err == nil {
+		err = s.parse()
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	switch err := g.queue(r.Context(), &s); {
+	case errors.Is(err, ErrRecord):
+		http.Error(w, err.Error(), http.StatusConflict)
+	case errors.Is(err, errFull):
+		http.Error(w, err.Error(), http.StatusTooManyRequests)
+	case err != nil:
+		g.Log.Error("record", "name", s.r.Name, "err", err)
+		http.Error(w, "the record can't be kept now", http.StatusServiceUnavailable)
+	default:
+		w.WriteHeader(http.StatusAccepted)
+		_ = json.NewEncoder(w).Encode(answer{State: "queued", Record: s.Record})
+	}
+}
+
+type answer struct {
+	State  string `json:"state"`
+	Record string `json:"record"`
+}
+
+func (g *Registrar) tell(w http.ResponseWriter, r *http.Request) {
+	name, err := chain.ParseName(r.PathValue("name"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if s, err := g.read(name); err == nil {
+		_ = json.NewEncoder(w).Encode(answer{"queued", s.Record})
+		return
+	}
+	s, err := g.Resolver.Resolve(r.Context(), name)
+	switch {
+	case errors.Is(err, chain.ErrUnknownName):
+		http.Error(w, "nobody has that name", http.StatusNotFound)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	default:
+		_ = json.NewEncoder(w).Encode(answer{"published", s.Line()})
+	}
+}
+
+// queue keeps a record that can be published next. One waits for each name: one
+// that follows the same state takes its place only if its owner signed it.
+func (g *Registrar) queue(ctx context.Context, s *submission) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	state, err := g.carried(ctx, s.r)
+	if err != nil {
+		return err
+	}
+	if state != nil && state.Line() == s.Record {
+		return nil // it is on the chain already
+	}
+	if err := Follows(g.Params, state, s.r); err != nil {
+		return err
+	}
+	old, err := g.read(s.r.Name)
+	switch {
+	case err == nil && old.Record == s.Record:
+		return nil
+	case err == nil && old.r.Seq == 0 && old.r.Owner != s.r.Owner:
+		return fmt.Errorf("%w: somebody else has asked for %s already", ErrRecord, s.r.Name)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	waiting, err := g.waiting()
+	if err != nil {
+		return err
+	}
+	if len(waiting) >= maxQueue {
+		return errFull
+	}
+	return g.keep(s)
+}
+
+// carried returns the state of a record's name, nil if it has none, and refuses
+// what this name may not carry.
+func (g *Registrar) carried(ctx context.Context, r *Record) (*State, error) {
+	state, err := g.Resolver.Resolve(ctx, r.Name)
+	parent, _ := r.Name.Parent()
+	switch {
+	case errors.Is(err, chain.ErrUnknownName) && parent != g.Name:
+		return nil, fmt.Errorf("%w: only %s gives out %s", ErrRecord, parent, r.Name)
+	case errors.Is(err, chain.ErrUnknownName):
+		return nil, nil
+	case err == nil && !slices.Contains(state.Via, g.Name):
+		return nil, fmt.Errorf("%w: the records of %s are carried by %s", ErrRecord, r.Name, state.via())
+	}
+	return state, err
+}
+
+func (g *Registrar) path(n chain.Name) string { return filepath.Join(g.Dir, string(n)+".json") }
+
+func (g *Registrar) read(n chain.Name) (*submission, error) {
+	b, err := os.ReadFile(g.path(n))
+	if err != nil {
+		return nil, err
+	}
+	s := new(submission)
+	if err := json.Unmarshal(b, s); err != nil {
+		return nil, fmt.Errorf("%s: %w", g.path(n), err)
+	}
+	return s, s.parse()
+}
+
+// keep writes a record to its file, durably.
+func (g *Registrar) keep(s *submission) error {
+	if err := os.MkdirAll(g.Dir, 0o700); err != nil {
+		return err
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(g.Dir, ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), g.path(s.r.Name)); err != nil {
+		return err
+	}
+	d, err := os.Open(g.Dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// waiting returns the records that are not on the chain, by name.
+func (g *Registrar) waiting() (list []*submission, err error) {
+	files, err := os.ReadDir(g.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, f := range files {
+		name, ok := strings.CutSuffix(f.Name(), ".json")
+		if !ok {
+			continue
+		}
+		s, err := g.read(chain.Name(name))
+		if err != nil {
+			g.Log.Warn("a record in the queue can't be read", "name", name, "err", err)
+			continue
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// Run publishes what waits, every so often, until ctx ends.
+func (g *Registrar) Run(ctx context.Context, every time.Duration) {
+	said := ""
+	for t := time.NewTicker(every); ; {
+		err := g.Publish(ctx)
+		switch {
+		case ctx.Err() != nil:
+			t.Stop()
+			return
+		case err != nil && err.Error() != said:
+			g.Log.Warn("records wait", "err", err)
+		}
+		if said = ""; err != nil {
+			said = err.Error()
+		}
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		}
+	}
+}
+
+// Publish puts all records that wait into one zone file of the name, and returns
+// when everybody can have them. What is broken off goes on with the next call.
+func (g *Registrar) Publish(ctx context.Context) error {
+	g.mu.Lock()
+	waiting, err := g.waiting()
+	g.mu.Unlock()
+	if err != nil || len(waiting) == 0 {
+		return err
+	}
+	if err := g.offer(ctx); err != nil {
+		return err
+	}
+	var next []*Record
+	for _, s := range waiting {
+		state, err := g.carried(ctx, s.r)
+		switch {
+		case err == nil && state != nil && state.Line() == s.Record:
+			err = g.published(ctx, s) // before a crash
+		case err == nil:
+			if err = Follows(g.Params, state, s.r); err == nil {
+				next = append(next, s.r)
+			}
+		}
+		if errors.Is(err, ErrRecord) { // another one came first
+			g.Log.Warn("a record is dropped", "name", s.r.Name, "err", err)
+			err = os.Remove(g.path(s.r.Name))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(next) == 0 {
+		return nil
+	}
+	return g.batch(ctx, waiting, next)
+}
+
+// offer hands over the last batch, as a crash may have come between its
+// transaction and that.
+func (g *Registrar) offer(ctx context.Context) error {
+	zone, err := g.Zone(ctx)
+	if err != nil {
+		return fmt.Errorf("zone file of %s: %w", g.Name, err)
+	}
+	if err := g.Put(ctx, zone); err != nil {
+		return err
+	}
+	f := Parse(zone)
+	if f.Batch == nil {
+		return nil
+	}
+	records, err := g.Resolver.Fetch(ctx, *f.Batch)
+	if err != nil {
+		return err
+	}
+	return g.Put(ctx, records)
+}
+
+func (g *Registrar) batch(ctx context.Context, waiting []*submission, next []*Record) error {
+	zone, err := g.Zone(ctx)
+	if err != nil {
+		return fmt.Errorf("zone file of %s: %w", g.Name, err)
+	}
+	zone, records, err := With(zone, next)
+	if err != nil {
+		return err
+	}
+	if err := g.Keep(zone); err != nil {
+		return err
+	}
+	if records != nil {
+		if err := g.Keep(records); err != nil {
+			return err
+		}
+	}
+	if err := g.Update(ctx, zone); err != nil {
+		return err
+	}
+	if err := g.offer(ctx); err != nil {
+		return err
+	}
+	for _, s := range waiting {
+		if slices.Contains(next, s.r) {
+			if err := g.published(ctx, s); err != nil {
+				return err
+			}
+		}
+	}
+	g.Log.Info("records are published", "count", len(next), "name", g.Name)
+	return nil
+}
+
+// published hands over the zone file of a record that is on the chain, and forgets
+// it, unless another one has taken its place meanwhile.
+func (g *Registrar) published(ctx context.Context, s *submission) error {
+	if err := g.Put(ctx, []byte(s.Zonefile)); err != nil {
+		return fmt.Errorf("zone file of %s: %w", s.r.Name, err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if now, err := g.read(s.r.Name); err == nil && now.Record != s.Record {
+		return nil
+	}
+	if err := os.Remove(g.path(s.r.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

@@ -22,8 +22,8 @@ import (
 // sender with its length, unless the same as the sender's the recipient's
 // script, the fee if there is one (signed), the value hash if it is an import,
 // the number of outputs, if there is one the place of the operation before on
-// the same subject: how many blocks earlier, its index. The rest is the record:
-// its code, then its fields as recordFields says.
+// the same subject: how many blocks earlier, its index. The rest is the record: its
+// code, how many fields it has, and these as recordFields writes them.
 const (
 	keptFee = 1 << iota
 	keptToSelf

@@ -12,7 +12,7 @@ import (
 	"satchel/chain/bitcoin"
 	"satchel/chain/bitcoin/esplora"
 	"satchel/chain/bitcoin/multi"
-	p2p "satchel/chain/bitcoin/peer"
+	"satchel/chain/bitcoin/p2p"
 	"satchel/chain/bitcoin/rpc"
 	"satchel/chain/btcdtest"
 )
@@ -48,13 +48,16 @@ func sources(t *testing.T, n *btcdtest.Node) map[string]bitcoin.Source {
 // A peer has headers and blocks of a peer of the network, and previous
 // transactions of something else.
 type peer struct {
-	*p2p.Peer
+	*p2p.Source
 	bitcoin.PrevTxer
 }
 
-func dialPeer(t *testing.T, n *btcdtest.Node) *p2p.Peer {
+func dialPeer(t *testing.T, n *btcdtest.Node) *p2p.Source {
 	t.Helper()
-	p := p2p.Open(p2p.Options{Chain: n.Net, Addrs: []string{n.Addr}, Log: slog.New(slog.DiscardHandler)})[0]
+	p, err := p2p.Open(p2p.Options{Params: n.Net, Peers: []string{n.Addr}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { p.Close() })
 	return p
 }

@@ -87,7 +87,7 @@ func (a *app) follow(ctx context.Context, f *followArgs) error {
 		}
 		defer l.Close()
 	}
-	src, err := newSource(h, cfg, a.logger())
+	src, err := newSource(h, cfg)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ type chainInfo struct {
 // this home is started if it doesn't run. If the chain can't be reached, but was
 // followed before, names are as they were then.
 func openNames(ctx context.Context, h *home, cfg *config, log *slog.Logger) (*names, error) {
-	src, err := newSource(h, &cfg.Chain, log)
+	src, err := newSource(h, &cfg.Chain)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -17,7 +16,7 @@ import (
 	"satchel/chain/bitcoin"
 	"satchel/chain/bitcoin/esplora"
 	"satchel/chain/bitcoin/multi"
-	p2p "satchel/chain/bitcoin/peer"
+	"satchel/chain/bitcoin/p2p"
 	"satchel/chain/bitcoin/rpc"
 	"satchel/chain/zonefile"
 )
@@ -30,7 +29,7 @@ type public struct {
 	http *http.Client
 }
 
-func newPublic(cfg *chainConfig, log *slog.Logger) (*public, error) {
+func newPublic(cfg *chainConfig) (*public, error) {
 	p, err := cfg.params()
 	if err != nil {
 		return nil, coded(exitConfig, err)
@@ -41,19 +40,18 @@ func newPublic(cfg *chainConfig, log *slog.Logger) (*public, error) {
 	}
 	var members []multi.Member
 	for _, b := range list {
-		more, err := b.open(p, log)
+		m, err := b.open(p)
 		if err != nil {
 			_ = multi.New(members...).Close()
 			return nil, failf(exitConfig, "chain.sources: %s: %w", b.url.Redacted(), err)
 		}
-		members = append(members, more...)
+		members = append(members, m)
 	}
 	return &public{multi.New(members...), cfg, p, &http.Client{Timeout: zonefileTime}}, nil
 }
 
-// open opens a source; a network of peers is several. What it names need not
-// answer yet.
-func (b *blockSource) open(p *chain.Params, log *slog.Logger) ([]multi.Member, error) {
+// open opens a source. What it names need not answer yet.
+func (b *blockSource) open(p *chain.Params) (multi.Member, error) {
 	u := *b.url
 	name := u.Scheme + "://" + u.Host + u.Path
 	q := u.Query()
@@ -65,7 +63,7 @@ func (b *blockSource) open(p *chain.Params, log *slog.Logger) ([]multi.Member, e
 		o := rpc.Options{User: u.User.Username(), Cookie: q.Get("cookie"), CA: q.Get("ca"), Chain: p.Chain}
 		if o.Cookie == "" {
 			if o.Password, err = b.password(); err != nil {
-				return nil, err
+				return multi.Member{}, err
 			}
 		}
 		u.User = nil
@@ -74,21 +72,14 @@ func (b *blockSource) open(p *chain.Params, log *slog.Logger) ([]multi.Member, e
 	case "esplora":
 		src, err = esplora.Open(esplora.Options{URL: u.String(), Chain: p.Chain})
 	default:
-		var addrs []string
+		o := p2p.Options{Params: p.Chain}
 		if u.Host != "" {
-			addrs = []string{u.Host}
+			o.Peers = []string{u.Host}
 		}
-		var members []multi.Member
-		for i, peer := range p2p.Open(p2p.Options{Chain: p.Chain, Addrs: addrs, Log: log}) {
-			name := "peer " + u.Host
-			if u.Host == "" {
-				name = fmt.Sprintf("peer %d", i+1)
-			}
-			members = append(members, multi.Member{Name: name, Source: peer})
-		}
-		return members, nil
+		name = "p2p:" + strings.TrimPrefix(u.Redacted(), "p2p:")
+		src, err = p2p.Open(o)
 	}
-	return []multi.Member{{Name: name, Source: src}}, err
+	return multi.Member{Name: name, Source: src}, err
 }
 
 func (s *public) connect(ctx context.Context) (chainInfo, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,9 +45,9 @@ type source interface {
 }
 
 // newSource returns the source that a home's config names. It asks nothing yet.
-func newSource(h *home, cfg *chainConfig, log *slog.Logger) (source, error) {
+func newSource(h *home, cfg *chainConfig) (source, error) {
 	if cfg.Kind == chainBitcoin {
-		return newPublic(cfg, log)
+		return newPublic(cfg)
 	}
 	return newPrivate(h, cfg.Address), nil
 }

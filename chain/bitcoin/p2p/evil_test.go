@@ -125,10 +125,7 @@ var lies = []struct {
 	{"unrequested headers", func(n *node) {
 		n.met = func(c *conn) {
 			hs, _ := n.chain.Headers(context.Background(), nil)
-			for _, h := range hs {
-				hs = append(hs, h)
-			}
-			c.say(headersMessage(hs[1:]))
+			c.say(headersMessage(append(hs[1:], hs...)))
 		}
 	}, banned, "nobody asked for"},
 	{"too many headers", func(n *node) {

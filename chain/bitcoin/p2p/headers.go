@@ -78,6 +78,9 @@ func (p *peer) Headers(ctx context.Context, locator []chainhash.Hash) ([]wire.Bl
 	case <-p.turn:
 	}
 	defer func() { p.turn <- struct{}{} }()
+	if len(locator) == 0 {
+		locator = []chainhash.Hash{*p.s.params.GenesisHash} // none at all means something else to a node
+	}
 	m := wire.NewMsgGetHeaders()
 	m.ProtocolVersion = pver
 	for i := range locator[:min(len(locator), wire.MaxBlockLocatorsPerMsg)] {

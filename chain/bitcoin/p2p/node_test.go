@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -113,15 +112,6 @@ func (n *node) stop() {
 	n.l.Close()
 	n.hangUp()
 	n.loops.Wait()
-}
-
-// each calls fn for all connections.
-func (n *node) each(fn func(c *conn)) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for c := range n.conns {
-		fn(c)
-	}
 }
 
 func (c *conn) say(m wire.Message) { _ = c.sayErr(m) } // or the connection has ended
@@ -285,9 +275,4 @@ func statusOf(s *Source, n *node) Status {
 		}
 	}
 	return Status{}
-}
-
-// noLookup finds nothing.
-func noLookup(context.Context, string, string) ([]netip.Addr, error) {
-	return nil, errors.New("no network")
 }

@@ -280,6 +280,7 @@ func (g *Registrar) Publish(ctx context.Context) error {
 		return err
 	}
 	var next []*Record
+	var late error
 	for _, s := range waiting {
 		state, err := g.carried(ctx, s.r)
 		switch {
@@ -294,14 +295,14 @@ func (g *Registrar) Publish(ctx context.Context) error {
 			g.Log.Warn("a record is dropped", "name", s.r.Name, "err", err)
 			err = os.Remove(g.path(s.r.Name))
 		}
-		if err != nil {
-			return err
+		if err != nil { // others need not wait for it
+			late = errors.Join(late, fmt.Errorf("%s: %w", s.r.Name, err))
 		}
 	}
 	if len(next) == 0 {
-		return nil
+		return late
 	}
-	return g.batch(ctx, waiting, next)
+	return errors.Join(late, g.batch(ctx, waiting, next))
 }
 
 // offer hands over the last batch, as a crash may have come between its

@@ -281,13 +281,17 @@ func (f *Follower) fetchHeaders(ctx context.Context) error {
 	}
 	var errs []error
 	good := false
-	for _, src := range s.Members() {
-		err := f.fetchHeadersFrom(ctx, src)
-		if b, ok := src.(bitcoin.Blamer); ok && errors.Is(err, bitcoin.ErrBadHeader) && !errors.Is(err, bitcoin.ErrFuture) {
+	members := s.Members()
+	for i := 0; i < len(members); i++ {
+		err := f.fetchHeadersFrom(ctx, members[i])
+		if b, ok := members[i].(bitcoin.Blamer); ok && errors.Is(err, bitcoin.ErrBadHeader) && !errors.Is(err, bitcoin.ErrFuture) {
 			b.Blame(err)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if f.headers == nil { // what the others sent is forgotten too: ask them again
+			members, i = slices.Concat(members[:i], members[i+1:]), -1
 		}
 		if err := f.loadHeaders(); err != nil {
 			return err

@@ -247,6 +247,38 @@ func TestEndlessHeaders(t *testing.T) {
 	}
 }
 
+// several is a source of several.
+type several struct {
+	*chaintest.Chain
+	members []bitcoin.Source
+}
+
+func (s several) Members() []bitcoin.Source { return s.members }
+
+// TestEndlessHeadersBesideHonest: whoever of several sources makes up headers
+// without end, in that very round the tip of the honest one is reached.
+func TestEndlessHeadersBesideHonest(t *testing.T) {
+	honest := openID(t)
+	endless, last := &liar{Chain: honest}, honest.Params.Chain.GenesisBlock.Header
+	endless.endless = func([]wire.BlockHeader) []wire.BlockHeader {
+		hs := moreHeaders(last)
+		last = hs[len(hs)-1]
+		return hs
+	}
+	for _, members := range [][]bitcoin.Source{{honest, endless}, {endless, honest}} {
+		last = honest.Params.Chain.GenesisBlock.Header
+		ix, err := chain.OpenIndex("", steady(honest.Params))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ix.Close()
+		sync(t, chain.NewFollower(several{honest, members}, ix, chain.FollowerOptions{}))
+		if h, hash := ix.Tip(); h != honest.Height() || hash != honest.Hash(h) {
+			t.Errorf("tip %d %v, want %d", h, hash, honest.Height())
+		}
+	}
+}
+
 // steady are the rules for a chain whose difficulty stays, though it is one
 // that retargets, so that its length has to fit the time.
 func steady(p *chain.Params) *chain.Params {
@@ -259,7 +291,7 @@ func steady(p *chain.Params) *chain.Params {
 // moreHeaders makes up a full answer.
 func moreHeaders(h wire.BlockHeader) (hs []wire.BlockHeader) {
 	for range bitcoin.MaxHeaders {
-		h.PrevBlock, h.Timestamp = h.BlockHash(), h.Timestamp.Add(time.Second)
+		h.Version, h.PrevBlock, h.Timestamp = 0x20000000, h.BlockHash(), h.Timestamp.Add(time.Second)
 		chaintest.Work(&h)
 		hs = append(hs, h)
 	}

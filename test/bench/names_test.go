@@ -102,7 +102,7 @@ index on disk                      %.0f MB`,
 const atOnce = 8
 
 // memoryLimit is what the runtime is told to stay below.
-const memoryLimit = 120 << 20
+const memoryLimit = 128 << 20
 
 // measureNames makes the chain, then takes all figures in one process: the
 // source's part of its memory is small, and what making the chain took is given

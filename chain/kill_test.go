@@ -36,7 +36,7 @@ func TestKilledWhileFollowing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	var r killResult
+	r := killResult{pause: 20 * time.Millisecond}
 	for round := range killRounds {
 		r.kill(t, dir, round)
 		if t.Failed() {
@@ -85,6 +85,7 @@ func sameAsMade(ix *chain.Index, s *chaintest.Synthetic, from int) error {
 // killResult counts what the kills hit.
 type killResult struct {
 	height, hits, moved, finished int
+	pause                         time.Duration // before the kill, on average
 }
 
 // kill starts a follower in a process and kills it a little after it began.
@@ -102,7 +103,7 @@ func (r *killResult) kill(t *testing.T, dir string, round int) {
 	lines := bufio.NewScanner(out)
 	lines.Scan()
 	begun := lines.Text()
-	time.Sleep(rand.N(40 * time.Millisecond))
+	time.Sleep(rand.N(2 * r.pause))
 	cmd.Process.Kill()
 	done := lines.Scan() // it would say so
 	cmd.Wait()
@@ -111,8 +112,11 @@ func (r *killResult) kill(t *testing.T, dir string, round int) {
 		t.Errorf("round %d, tip was %d: %s", round, r.height, begun)
 		return
 	}
-	if height > r.height {
-		r.moved++ // by the one before
+	if height > r.height { // by the one before
+		r.moved++
+		r.pause = max(r.pause*9/10, 10*time.Millisecond)
+	} else {
+		r.pause = min(r.pause*5/4, time.Second) // it takes longer here
 	}
 	r.height = height
 	switch {

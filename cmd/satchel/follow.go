@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"satchel/chain"
@@ -57,8 +58,15 @@ of its last block that you have from elsewhere.`
 	return c
 }
 
+// followMemory is what a follower gets by with: without a limit the runtime lets
+// what is sorted while catching up double before it cleans up.
+const followMemory = 130 << 20
+
 // follow opens what the flags name and follows.
 func (a *app) follow(ctx context.Context, f *followArgs) error {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(followMemory)
+	}
 	if f.importFrom == "" && (f.signer != "" || f.trust != "") {
 		return usagef("--signer and --trust say whose snapshot is believed; give --import FILE too")
 	}

@@ -43,7 +43,7 @@ type book struct {
 	params *chaincfg.Params
 	t      times
 	open   bool // more addresses are looked for
-	lookup lookupFunc
+	world  world
 
 	mu     sync.Mutex
 	list   map[string]*address
@@ -51,11 +51,8 @@ type book struct {
 	err    error // why the last connection failed or ended
 }
 
-// A lookupFunc is that of a net.Resolver.
-type lookupFunc func(ctx context.Context, network, host string) ([]netip.Addr, error)
-
-func newBook(p *chaincfg.Params, peers []string, t times, lookup lookupFunc) (*book, error) {
-	b := &book{params: p, t: t, open: len(peers) == 0, lookup: lookup, list: make(map[string]*address)}
+func newBook(p *chaincfg.Params, peers []string, t times, w world) (*book, error) {
+	b := &book{params: p, t: t, open: len(peers) == 0, world: w, list: make(map[string]*address)}
 	for _, s := range peers {
 		host, port, err := net.SplitHostPort(s)
 		if err != nil {
@@ -226,7 +223,7 @@ func (b *book) seed(ctx context.Context) {
 			host = fmt.Sprintf("x%x.%s", uint64(wire.SFNodeNetwork), host)
 		}
 		short, cancel := context.WithTimeout(ctx, b.t.dial)
-		ips, e := b.lookup(short, "ip", host)
+		ips, e := b.world.lookup(short, "ip", host)
 		cancel()
 		if err == nil && e != nil {
 			err = fmt.Errorf("seed %s: %w", host, e)

@@ -194,6 +194,9 @@ func blockMessage(raw []byte) *wire.MsgBlock {
 	return &b
 }
 
+// local is the world of fixed peers.
+var local = world{dial: new(net.Dialer).DialContext}
+
 // openSource opens a source with fixed peers that the test closes.
 func openSource(t *testing.T, c *chaintest.Chain, tm times, nodes ...*node) *Source {
 	t.Helper()
@@ -201,7 +204,7 @@ func openSource(t *testing.T, c *chaintest.Chain, tm times, nodes ...*node) *Sou
 	for _, n := range nodes {
 		peers = append(peers, n.addr)
 	}
-	s, err := open(Options{Params: c.Params.Chain, Peers: peers}, tm, nil)
+	s, err := open(Options{Params: c.Params.Chain, Peers: peers}, tm, local)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -61,6 +62,7 @@ type Source struct {
 	want   int
 	t      times
 	book   *book
+	world  world
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -109,17 +111,23 @@ var defaultTimes = times{
 // Open starts calling peers and waits for none of them. The source must be
 // closed.
 func Open(o Options) (*Source, error) {
-	return open(o, defaultTimes, net.DefaultResolver.LookupNetIP)
+	return open(o, defaultTimes, world{net.DefaultResolver.LookupNetIP, new(net.Dialer).DialContext})
 }
 
-func open(o Options, t times, lookup lookupFunc) (*Source, error) {
+// A world is what is outside.
+type world struct {
+	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
+	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+func open(o Options, t times, w world) (*Source, error) {
 	if o.Params == nil {
 		return nil, errors.New("p2p: no network is named")
 	}
 	if len(o.Peers) == 0 && len(o.Params.DNSSeeds) == 0 {
 		return nil, fmt.Errorf("p2p: %s has no seeds: name a peer", o.Params.Name)
 	}
-	b, err := newBook(o.Params, o.Peers, t, lookup)
+	b, err := newBook(o.Params, o.Peers, t, w)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +136,7 @@ func open(o Options, t times, lookup lookupFunc) (*Source, error) {
 		want = min(n, defaultWant)
 	}
 	s := &Source{
-		params: o.Params, want: min(cmp.Or(o.Want, want), maxWant), t: t, book: b,
+		params: o.Params, want: min(cmp.Or(o.Want, want), maxWant), t: t, book: b, world: w,
 		poked: make(chan struct{}, 1), rung: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		joined: make(chan struct{}),
 	}

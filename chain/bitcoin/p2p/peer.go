@@ -81,8 +81,9 @@ func newPeer(s *Source, a *address, conn net.Conn) *peer {
 
 // visit calls a node, stays connected until one of both leaves, and returns why.
 func (s *Source) visit(a *address) error {
-	dialer := net.Dialer{Timeout: s.t.dial}
-	conn, err := dialer.DialContext(s.ctx, "tcp", a.host)
+	short, cancel := context.WithTimeout(s.ctx, s.t.dial)
+	conn, err := s.world.dial(short, "tcp", a.host)
+	cancel()
 	if err != nil {
 		return err
 	}

@@ -131,10 +131,23 @@ func bitIf(is bool, bit byte) byte {
 // parseKept is encode's inverse.
 func parseKept(p *Params, height int, b []byte) (k kept, err error) {
 	r := rowReader{b: b}
+	k, push, err := parseKeptTx(p, height, &r)
+	if err != nil {
+		return k, err
+	}
+	f := recordFields{p, k.tx, push}
+	k.record = f.decode(&r)
+	return k, r.end()
+}
+
+// parseKeptTx reads what stands before the record, and takes no more memory than
+// the row has bytes. A record that a stranger made up may be far longer than its
+// row, since each field can stand for a long script.
+func parseKeptTx(p *Params, height int, r *rowReader) (k kept, push []byte, err error) {
 	t := &ops.Tx{Index: r.num()}
 	flags := r.byte()
 	copy(t.Txid[:], r.raw(len(t.Txid)))
-	push := r.bytes()
+	push = r.bytes()
 	t.Sender = r.script()
 	t.SenderKey = r.bytes()
 	if t.Recipient = t.Sender; flags&keptToSelf == 0 {
@@ -151,15 +164,13 @@ func parseKept(p *Params, height int, b []byte) (k kept, err error) {
 	if flags&keptBefore != 0 {
 		k.before = place{height - r.num(), r.num()}
 		if !k.before.precedes(place{height, t.Index}) {
-			return k, errDamaged // or a history might have no end
+			return k, nil, errDamaged // or a history might have no end
 		}
 	}
-	if t.Op, err = ops.Decode(p.Magic, append(slices.Clone(p.Magic[:]), push...)); err != nil {
-		return k, errDamaged
+	if t.Op, err = ops.Decode(p.Magic, append(slices.Clone(p.Magic[:]), push...)); err != nil || r.bad {
+		return k, nil, errDamaged
 	}
-	f := recordFields{p, t, push}
-	k.record = f.decode(&r)
-	return k, r.end()
+	return k, push, nil
 }
 
 // recordFields writes the fields of a record, most of which the transaction

@@ -18,6 +18,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"satchel/chain/bitcoin"
+	"satchel/chain/ops"
 )
 
 // ImportOptions say what makes a snapshot good.
@@ -154,7 +155,11 @@ type importer struct {
 
 	ix      *Index
 	headers *bitcoin.Headers
+	waiting int // bytes of operations that were read and not applied
 }
+
+// maxWaiting is how many bytes of operations are gathered before they are applied.
+const maxWaiting = 1 << 20
 
 // fill reads exactly so many bytes.
 func (im *importer) fill(b []byte) {
@@ -232,11 +237,11 @@ func (im *importer) blocks() error {
 			return err
 		}
 		batch, want = append(batch, b), append(want, c)
-		if len(batch) == maxAhead || height == im.info.Height {
+		if len(batch) == maxAhead || im.waiting >= maxWaiting || height == im.info.Height {
 			if err := im.connect(batch, want); err != nil {
 				return err
 			}
-			batch, want = nil, nil
+			batch, want, im.waiting = nil, nil, 0
 		}
 	}
 	if _, err := im.r.ReadByte(); err != io.EOF {
@@ -313,19 +318,26 @@ func (im *importer) block(height int) (b *fetched, consensus [16]byte, err error
 	}
 	h, _ := im.headers.At(height)
 	b = &fetched{header: h}
-	last := 0
-	err = eachKept(im.p, height, 0, rows.Bytes(), func(k kept) error {
-		if k.tx.Index <= last || k.tx.Index > maxTxs {
-			return errDamaged
-		}
-		last = k.tx.Index
-		b.txs = append(b.txs, k.tx)
-		return nil
-	})
-	if err != nil {
+	if b.txs, err = readOps(im.p, height, rows.Bytes()); err != nil {
 		return nil, consensus, fmt.Errorf("%w: operations of block %d", ErrSnapshot, height)
 	}
+	im.waiting += size
 	return b, consensus, nil
+}
+
+// readOps reads the operations in rows of kind keyOps that may be forged. Their
+// records are left out: the rules make them anew.
+func readOps(p *Params, height int, rows []byte) (txs []*ops.Tx, err error) {
+	r := rowReader{b: rows}
+	for last := 0; len(r.b) > 0; {
+		k, _, err := parseKeptTx(p, height, &rowReader{b: r.bytes()})
+		if err != nil || k.tx.Index <= last || k.tx.Index > maxTxs {
+			return nil, errDamaged
+		}
+		last = k.tx.Index
+		txs = append(txs, k.tx)
+	}
+	return txs, r.end()
 }
 
 // maxTxs is more transactions than fit into a block.

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,10 +31,10 @@ type liar struct {
 	block   func(raw []byte) []byte
 	prevTx  func(raw []byte) []byte
 	fail    func(ctx context.Context) error
-	blamed  int
+	blamed  atomic.Int64
 }
 
-func (l *liar) Blame(error)           { l.blamed++ }
+func (l *liar) Blame(error)           { l.blamed.Add(1) }
 func (l *liar) Wake() <-chan struct{} { return nil }
 
 func (l *liar) Broadcast(ctx context.Context, tx []byte) (h chainhash.Hash, err error) {
@@ -202,8 +203,8 @@ func TestLiarBesideHonest(t *testing.T) {
 				src := quiet(members...)
 				defer src.Close()
 				follow(t, src, honest)
-				if c.blame && l.blamed == 0 && place == "first" || slow.blamed > 0 { // last, it may not be asked what it lies about
-					t.Errorf("the liar was blamed %d times, the honest one %d times: %+v", l.blamed, slow.blamed, src.Status())
+				if c.blame && l.blamed.Load() == 0 && place == "first" || slow.blamed.Load() > 0 { // last, it may not be asked what it lies about
+					t.Errorf("the liar was blamed %d times, the honest one %d times: %+v", l.blamed.Load(), slow.blamed.Load(), src.Status())
 				}
 			})
 		}
@@ -325,8 +326,8 @@ func TestMembersOfMembers(t *testing.T) {
 		t.Errorf("%d members", got)
 	}
 	follow(t, s, c)
-	if bad.blamed == 0 || good.blamed > 0 || behind.blamed > 0 {
-		t.Errorf("blamed: %d, %d, %d times", bad.blamed, good.blamed, behind.blamed)
+	if bad.blamed.Load() == 0 || good.blamed.Load() > 0 || behind.blamed.Load() > 0 {
+		t.Errorf("blamed: %d, %d, %d times", bad.blamed.Load(), good.blamed.Load(), behind.blamed.Load())
 	}
 	st := s.Status()
 	if st[1].Blamed == 0 || st[0].Blamed > 0 || st[1].Tip != c.Hash(c.Height()) || st[0].Tip == st[1].Tip {

@@ -86,8 +86,8 @@ func height(r *http.Request) (int, error) {
 	return int(n), nil
 }
 
-// proof gives the opening of a height, and those that show the order of its
-// earlier hashes: of each but the last, and of the one between it and the next.
+// proof gives the opening of a height, those of its earlier hashes, and those
+// that show their order: of the one between each and the next.
 func (h *handler) proof(r *http.Request) (any, error) {
 	n, err := height(r)
 	if err != nil {
@@ -98,9 +98,13 @@ func (h *handler) proof(r *http.Request) (any, error) {
 		return nil, err
 	}
 	list := jumps(n, h.t.Params().FirstBlock)
-	for i := 0; i+1 < len(list); i++ {
-		for _, at := range []int{n - list[i], n - list[i+1] + 1} {
-			o, err := h.opening(at)
+	for i, j := range list {
+		at := []int{n - j + 1, n - j}
+		if i == 0 {
+			at = at[1:]
+		}
+		for _, height := range at {
+			o, err := h.opening(height)
 			if err != nil {
 				return nil, err
 			}

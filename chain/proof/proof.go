@@ -20,8 +20,8 @@
 // one height as what happened at another. Nor does a hash tell its own height. So
 // two things more are proven.
 //
-// Order. For each step the server gives the openings that show, for each
-// neighbouring pair of the claimed list, that the later one is an ancestor of the
+// Order. For each step the server gives the openings of the claimed list, and
+// those that show, for each neighbouring pair of the claimed list, that the later one is an ancestor of the
 // earlier one: it is among its earlier hashes, or among those of one of these.
 // (The real ones always are: from B-(2^i-1) it is a jump of 2^i-1 and one of 1.)
 // Ancestry is by hash, whatever the labels in those openings say, and an
@@ -43,6 +43,15 @@
 // of the first block have to be shown too, each in the form of a record, and no
 // inner node has that.
 //
+// But the pair of the ops hash and one earlier hash, 48 bytes, can be cut after 16
+// bytes or after 32. The other cut makes half of the ops hash an earlier hash, and
+// the earlier hash, with the other half, an ops hash. Where nothing happens the
+// ops hash is always the same, so such a hash could even be shown in several
+// openings, put at the end of a list, and all before it moved down one place: the
+// steps would be longer than they claim. So for each hash of the list an opening
+// is asked for. Of half an ops hash there is none, unless somebody finds one by
+// 2^64 trials, with which he could make two openings of one hash as well.
+//
 // A block's records are hashed sorted as well. Each holds the transaction's
 // index, by which they are in order here, none twice.
 //
@@ -52,7 +61,7 @@
 // reversed as usual. What isn't there is 404.
 //
 //	/v1/consensus/HASH               {"height": N}            the height that has the hash
-//	/v1/proof/HEIGHT                 opening, and "openings": those that show the order
+//	/v1/proof/HEIGHT                 opening, and "openings": those of its list, and that show the order
 //	/v1/operations/HEIGHT?from=N     {"total": N, "records": […]} from the Nth on, serialised
 //	/v1/tx/TXID                      {"raw": HEX}             a transaction
 //	/v1/names/NAME                   {"heights": […]}         at which something happened to it
@@ -114,8 +123,8 @@ func (o *opening) hash() Hash {
 	return chain.ConsensusHash(o.Ops, earlier)
 }
 
-// A step is the opening of one node of the walk, and those that show the order of
-// its earlier hashes.
+// A step is the opening of one node of the walk, those of its earlier hashes, and
+// those that show their order.
 type step struct {
 	opening
 	Openings []opening `json:"openings"`
@@ -148,10 +157,13 @@ func (s *step) check(node Hash, height, first int) error {
 		}
 		known[o.hash()] = o.Earlier
 	}
-	for i := 1; i < len(s.Earlier); i++ {
-		if !ancestor(known, s.Earlier[i-1], s.Earlier[i]) {
+	for i, h := range s.Earlier {
+		if _, ok := known[h]; !ok {
+			return fmt.Errorf("%w: %x, of the hashes before block %d, is not opened", ErrForged, h, height)
+		}
+		if i > 0 && !ancestor(known, s.Earlier[i-1], h) {
 			return fmt.Errorf("%w: nothing shows that %x is older than %x, of the hashes before block %d",
-				ErrForged, s.Earlier[i], s.Earlier[i-1], height)
+				ErrForged, h, s.Earlier[i-1], height)
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,9 +39,16 @@ type made struct {
 func newMade(tip int) *made {
 	m := &made{
 		params: chain.Satchel(&chaincfg.RegressionNetParams, first), tip: tip,
-		hashes: make(map[int][16]byte), heights: make(map[[16]byte]int), records: madeRecords,
+		records: madeRecords,
 	}
-	for h := first; h <= tip; h++ {
+	m.make()
+	return m
+}
+
+// make makes the hashes.
+func (m *made) make() {
+	m.hashes, m.heights = make(map[int][16]byte), make(map[[16]byte]int)
+	for h := first; h <= m.tip; h++ {
 		var earlier [][16]byte
 		for _, j := range jumps(h, first) {
 			earlier = append(earlier, m.hashes[h-j])
@@ -48,7 +56,6 @@ func newMade(tip int) *made {
 		m.hashes[h] = chain.ConsensusHash(chain.OpsHash(m.records(h)), earlier)
 		m.heights[m.hashes[h]] = h
 	}
-	return m
 }
 
 // madeRecords are the operations of a block.
@@ -321,6 +328,53 @@ func TestInnerNodeIsNoFirstBlock(t *testing.T) {
 	}
 	if a, err := ask(t, h, m, first, Question{Trust: m.hashes[first+1]}); !errors.Is(err, ErrForged) {
 		t.Errorf("got %+v, %v", a, err)
+	}
+}
+
+// TestPairCutElsewhere: the ops hash and the earlier hash that are hashed together
+// can be cut elsewhere. Where nothing happens half of the ops hash is always the
+// same, and can be put in the place of the oldest hash, all others moved down.
+func TestPairCutElsewhere(t *testing.T) {
+	m := &made{params: chain.Satchel(&chaincfg.RegressionNetParams, first), tip: 1000, records: func(int) []string { return nil }}
+	m.make()
+	cut := make(map[Hash]opening) // of blocks for which that works
+	right := []opening{m.opening(first)}
+	all := slices.Clone(right)
+	for h := first + 1; h <= m.tip; h++ {
+		o := m.opening(h)
+		right, all = append(right, o), append(all, o)
+		for i, e := range o.Earlier {
+			other := opening{Earlier: append(slices.Delete(slices.Clone(o.Earlier), i, i+1), Hash(o.Ops[:16]))}
+			copy(other.Ops[:], o.Ops[16:])
+			copy(other.Ops[16:], e[:])
+			if other.hash() == m.hashes[h] {
+				cut[m.hashes[h]] = other
+				all = append(all, other)
+			}
+		}
+	}
+	known := make(map[Hash][]Hash)
+	for _, o := range all { // the false ones come after the right ones
+		known[o.hash()] = o.Earlier
+	}
+	attacks := 0
+	for h := first + 1; h <= m.tip; h++ {
+		o := cut[m.hashes[h]]
+		last := len(o.Earlier) - 1
+		if last < 1 || !ancestor(known, o.Earlier[last-1], o.Earlier[last]) {
+			continue
+		}
+		attacks++
+		if err := (&step{o, all}).check(m.hashes[h], h, first); !errors.Is(err, ErrForged) {
+			t.Fatalf("block %d: a list that is moved down was accepted: %v", h, err)
+		}
+		if err := (&step{m.opening(h), right}).check(m.hashes[h], h, first); err != nil {
+			t.Fatalf("block %d: the right list was refused: %v", h, err)
+		}
+	}
+	t.Logf("%d blocks can be cut elsewhere, %d of them so that the order seems right", len(cut), attacks)
+	if attacks == 0 {
+		t.Error("this is not the attack")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -130,5 +131,36 @@ func TestServe(t *testing.T) {
 	eventually(t, "an answer for what isn't there", func() bool { return missing.Load() == 1 })
 	if plain.Load() != 1 || witness.Load() != 1 || told.Load() != 0 {
 		t.Errorf("got it %d and %d times; told who wants none %d times", plain.Load(), witness.Load(), told.Load())
+	}
+}
+
+// TestLateComer: a peer that comes while a transaction is on its way is told of
+// it, and one that only fetched it and announces it says nothing new by that.
+func TestLateComer(t *testing.T) {
+	c := newChain(t)
+	a, b := newNode(t, c), newNode(t, c)
+	a.hear = offered(ignore)
+	var served atomic.Int64
+	b.hear = func(cn *conn, m wire.Message) bool {
+		switch m := m.(type) {
+		case *wire.MsgInv:
+			fetch(cn, m.InvList[0].Hash)
+		case *wire.MsgTx:
+			served.Add(1)
+			announce(cn, m.TxHash())
+		}
+		return false
+	}
+	tm := quick
+	tm.settle, tm.broadcast = 300*time.Millisecond, 10*time.Second
+	s := openSource(t, c, tm, a.start(), b) // b listens and doesn't answer yet
+	eventually(t, "one is connected", func() bool { return len(s.connected()) == 1 })
+	time.AfterFunc(100*time.Millisecond, func() { b.start() })
+	begun := time.Now()
+	if _, err := s.Broadcast(t.Context(), chaintest.Raw(payment())); err != nil || served.Load() != 1 {
+		t.Errorf("served %d times, %v", served.Load(), err)
+	}
+	if took := time.Since(begun); took < tm.settle {
+		t.Errorf("taken after %v, too early to know", took)
 	}
 }

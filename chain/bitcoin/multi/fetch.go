@@ -12,25 +12,32 @@ import (
 	"satchel/chain/bitcoin"
 )
 
-// hedge is how long a member may take for a block before another one is asked
-// too.
+// hedge is how long a member may take for a block or a transaction before another
+// one is asked too: that long at least, and one that is known to be slow up to ten
+// times as long, lest a slow line has to carry everything twice.
 const hedge = 2 * time.Second
+
+func (s *Source) patience(m *member, k kind) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return min(max(s.hedge, 3*m.speed[k]), 10*s.hedge)
+}
 
 // Block implements bitcoin.Source: the first member's that answers with the very
 // block, whole.
 func (s *Source) Block(ctx context.Context, hash chainhash.Hash) ([]byte, error) {
-	return s.race(ctx, s.ranked(block), func(ctx context.Context, m *member) ([]byte, error) { return m.block(ctx, hash) })
+	return s.race(ctx, block, s.ranked(block), func(ctx context.Context, m *member) ([]byte, error) { return m.block(ctx, hash) })
 }
 
 // PrevTx implements bitcoin.PrevTxer.
 func (s *Source) PrevTx(ctx context.Context, txid chainhash.Hash) ([]byte, error) {
 	able := slices.DeleteFunc(s.ranked(prevTx), func(m *member) bool { _, ok := m.Source.(bitcoin.PrevTxer); return !ok })
-	return s.race(ctx, able, func(ctx context.Context, m *member) ([]byte, error) { return m.prevTx(ctx, txid) })
+	return s.race(ctx, prevTx, able, func(ctx context.Context, m *member) ([]byte, error) { return m.prevTx(ctx, txid) })
 }
 
 // race asks one member after the other, the next one when one fails or takes long,
 // and returns the first good answer.
-func (s *Source) race(ctx context.Context, list []*member, ask func(ctx context.Context, m *member) ([]byte, error)) ([]byte, error) {
+func (s *Source) race(ctx context.Context, k kind, list []*member, ask func(ctx context.Context, m *member) ([]byte, error)) ([]byte, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type answer struct {
@@ -57,7 +64,7 @@ func (s *Source) race(ctx context.Context, list []*member, ask func(ctx context.
 			}) {
 				return nil, ErrClosed
 			}
-			timer.Reset(s.hedge)
+			timer.Reset(s.patience(m, k))
 		case a := <-answers:
 			if a.err == nil {
 				return a.b, nil

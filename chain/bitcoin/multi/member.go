@@ -44,8 +44,11 @@ const (
 )
 
 const (
-	// askTime is how long a member may take to answer: others wait for it.
-	askTime = 20 * time.Second
+	// askTime is how long a member may take to answer: others wait for it. For a
+	// block nobody does, another member is asked meanwhile; on a slow line several
+	// blocks at once take long.
+	askTime    = 20 * time.Second
+	blockTimes = 6 // as long
 
 	minRest = time.Second
 	maxRest = 5 * time.Minute
@@ -130,7 +133,11 @@ func (m *member) begin(k kind) (end func(err error)) {
 // ask asks a member with a limit of time.
 func ask[T any](ctx context.Context, m *member, k kind, f func(ctx context.Context) (T, error)) (v T, err error) {
 	end := m.begin(k)
-	asked, cancel := context.WithTimeout(ctx, m.limit)
+	limit := m.limit
+	if k == block {
+		limit *= blockTimes
+	}
+	asked, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	v, err = f(asked)
 	if ctx.Err() != nil {
@@ -158,13 +165,17 @@ func (m *member) sawTip(hs []wire.BlockHeader) {
 }
 
 // members returns those that the member is made of, if it is made of several,
-// each of which may be on another chain; else itself.
+// each of which may be on another chain; else itself. It is also itself when
+// it has nobody to ask, so that it is given a rest if that stays so.
 func (m *member) members() (list []bitcoin.Source) {
 	s, ok := m.Source.(bitcoin.Several)
 	if !ok {
 		return []bitcoin.Source{m}
 	}
 	for _, src := range s.Members() {
+		if _, whole := src.(bitcoin.Several); whole {
+			return []bitcoin.Source{m}
+		}
 		list = append(list, part{src, m})
 	}
 	return list
@@ -183,6 +194,11 @@ func (p part) Headers(ctx context.Context, locator []chainhash.Hash) ([]wire.Blo
 	defer cancel()
 	hs, err := p.Source.Headers(ctx, locator)
 	p.of.sawTip(hs)
+	if !errors.Is(err, context.Canceled) {
+		p.of.mu.Lock()
+		p.of.err = err
+		p.of.mu.Unlock()
+	}
 	return hs, err
 }
 

@@ -338,6 +338,49 @@ func TestMembersOfMembers(t *testing.T) {
 	}
 }
 
+// alone is a source made of others that has none.
+type alone struct{ *liar }
+
+func (a alone) Members() []bitcoin.Source { return []bitcoin.Source{a} }
+
+// TestNobodyIsThere: a member that has nobody to ask is given a rest, and says why.
+func TestNobodyIsThere(t *testing.T) {
+	c := chaintest.New(t, firstBlock)
+	net := alone{&liar{Chain: c, fail: func(context.Context) error { return errors.New("nobody is there") }}}
+	s := quiet(Member{"net", net}, Member{"good", &liar{Chain: c}})
+	defer s.Close()
+	for _, m := range s.Members() {
+		_, _ = m.Headers(t.Context(), nil)
+	}
+	if got := s.Members(); len(got) != 1 || got[0].(*member).Name != "good" {
+		t.Errorf("%d members are asked next", len(got))
+	}
+	if st := s.Status(); st[0].Error != "nobody is there" || st[1].Error != "" {
+		t.Errorf("status %+v", st)
+	}
+}
+
+// TestSlowLine: a block may take longer than other answers.
+func TestSlowLine(t *testing.T) {
+	c := chaintest.New(t, firstBlock)
+	slow := &liar{Chain: c, block: func(raw []byte) []byte { return raw }, fail: func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(300 * time.Millisecond):
+			return nil
+		}
+	}}
+	s := quiet(Member{"slow", slow})
+	defer s.Close()
+	if _, err := s.Block(t.Context(), c.Hash(1)); err != nil {
+		t.Errorf("block: %v", err)
+	}
+	if _, err := s.Headers(t.Context(), nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("headers: %v", err)
+	}
+}
+
 // TestHedge: a member that takes long for a block or a transaction doesn't hold up
 // the others, nor does one that never says if it took a transaction.
 func TestHedge(t *testing.T) {
@@ -398,7 +441,11 @@ func TestCloseLeavesNothing(t *testing.T) {
 		s := New(Member{"a", c}, Member{"b", &liar{Chain: c}})
 		s.Close()
 	}
-	if after := runtime.NumGoroutine(); after > before {
+	after := runtime.NumGoroutine()
+	for deadline := time.Now().Add(5 * time.Second); after > before && time.Now().Before(deadline); after = runtime.NumGoroutine() {
+		time.Sleep(time.Millisecond) // a goroutine that is done takes a moment to be gone
+	}
+	if after > before {
 		t.Errorf("%d goroutines, then %d", before, after)
 	}
 }

@@ -40,6 +40,8 @@ func (r *request) end(a answer) {
 const (
 	// maxTries is how many peers are asked for a block before that fails.
 	maxTries = 8
+	// maxTrial is how many blocks a peer is asked for before it has sent one.
+	maxTrial = 2
 	// busyPause is how long to wait when all peers have enough to do.
 	busyPause = 20 * time.Millisecond
 )
@@ -134,6 +136,9 @@ func (p *peer) rank(hash chainhash.Hash) (r rank) {
 	defer p.mu.Unlock()
 	open := p.open()
 	r.full, r.waiting = open >= maxAsked, p.speed*time.Duration(open+1)
+	if p.speed == 0 {
+		r.full = open >= maxTrial
+	}
 	r.doubt = 2 * p.silent
 	if !p.full {
 		r.doubt += 4

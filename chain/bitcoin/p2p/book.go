@@ -101,12 +101,13 @@ func (b *book) left(a *address, err error, good bool) {
 		a.fails = 0
 	}
 	a.fails++
-	pause := min(b.t.minPause<<min(a.fails-1, 20), b.t.maxPause)
+	most, ban := b.t.maxPause, b.t.ban
+	if a.fixed { // somebody wants just this one
+		most, ban = most/10, ban/6
+	}
+	pause := min(b.t.minPause<<min(a.fails-1, 20), most)
 	if errors.Is(err, errBad) {
-		pause = b.t.ban
-		if a.fixed {
-			pause /= 6 // whoever named it may know better
-		}
+		pause = ban
 	} else if a.fails >= maxFails && !a.fixed {
 		delete(b.list, a.host)
 	}

@@ -21,7 +21,7 @@ import (
 
 // quick are times for tests.
 var quick = times{
-	dial: time.Second, idle: 3 * time.Second, message: time.Second,
+	dial: time.Second, idle: 3 * time.Second, message: time.Second, write: time.Second,
 	headers: 300 * time.Millisecond, block: 300 * time.Millisecond, hedgeMin: 50 * time.Millisecond, hedgeMax: time.Second,
 	peer: time.Second, tick: 20 * time.Millisecond, ping: 100 * time.Millisecond,
 	minPause: 20 * time.Millisecond, maxPause: time.Second, ban: time.Hour, seeds: 50 * time.Millisecond,

@@ -82,7 +82,8 @@ type Source struct {
 type times struct {
 	dial      time.Duration // a connection and a handshake
 	idle      time.Duration // silence
-	message   time.Duration // reading the rest of a message, writing one
+	message   time.Duration // reading the rest of a message
+	write     time.Duration // writing one
 	headers   time.Duration // an answer to getheaders
 	block     time.Duration // without any progress with the blocks that were asked for
 	hedgeMin  time.Duration // before a block is asked for elsewhere too, at least
@@ -101,7 +102,7 @@ type times struct {
 }
 
 var defaultTimes = times{
-	dial: 15 * time.Second, idle: 150 * time.Second, message: 2 * time.Minute,
+	dial: 15 * time.Second, idle: 150 * time.Second, message: 2 * time.Minute, write: 20 * time.Second,
 	headers: 20 * time.Second, block: 20 * time.Second, hedgeMin: 2 * time.Second, hedgeMax: 20 * time.Second,
 	peer: 15 * time.Second, tick: 500 * time.Millisecond, ping: time.Minute,
 	minPause: time.Second, maxPause: 10 * time.Minute, ban: time.Hour, seeds: time.Minute, good: time.Minute,

@@ -240,7 +240,7 @@ func (p *peer) write() {
 		case <-p.ctx.Done():
 			return
 		case b := <-p.out:
-			err := p.conn.SetWriteDeadline(time.Now().Add(p.s.t.message))
+			err := p.conn.SetWriteDeadline(time.Now().Add(p.s.t.write))
 			if err == nil {
 				_, err = p.conn.Write(b)
 			}

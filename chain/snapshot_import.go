@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -54,11 +55,11 @@ func Import(ctx context.Context, path, dir string, p *Params, o ImportOptions) (
 	if err := checkEmpty(dir); err != nil {
 		return info, err
 	}
-	tmp := filepath.Clean(dir) + ".new"
-	if err := os.RemoveAll(tmp); err != nil { // of an import that was killed
+	tmp, release, err := scratch(dir)
+	if err != nil {
 		return info, err
 	}
-	defer os.RemoveAll(tmp)
+	defer release()
 	im := &importer{ctx: ctx, p: p, o: o}
 	if err := im.replay(io.NewSectionReader(f, int64(len(snapshotMagic)), size), tmp); err != nil {
 		return im.info, fmt.Errorf("import %s: %w", path, err)
@@ -127,6 +128,37 @@ func checkEmpty(dir string) error {
 		return nil
 	}
 	return err
+}
+
+// scratch returns a folder beside another one in which its index can be made, by
+// this import alone; what one that was killed left there is deleted. release
+// deletes what is left.
+func scratch(dir string) (index string, release func(), err error) {
+	tmp := filepath.Clean(dir) + ".new"
+	if err := os.MkdirAll(tmp, 0o700); err != nil {
+		return "", nil, err
+	}
+	f, err := os.Open(tmp)
+	if err != nil {
+		return "", nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return "", nil, fmt.Errorf("%s is in use by another import: %w", tmp, err)
+	}
+	release = func() {
+		os.RemoveAll(tmp)
+		f.Close()
+	}
+	entries, err := os.ReadDir(tmp)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(tmp, e.Name())))
+	}
+	if err != nil {
+		release()
+		return "", nil, err
+	}
+	return filepath.Join(tmp, "index"), release, nil // the database locks its own folder too
 }
 
 // moveInto gives a folder its name, durably.

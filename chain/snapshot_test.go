@@ -3,6 +3,7 @@ package chain_test
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"maps"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/klauspost/compress/zstd"
 
 	"satchel/chain"
@@ -157,6 +159,69 @@ func TestSnapshotRefused(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(dir + "*"); len(left) > 0 {
 		t.Errorf("stopped: %v is left", left)
+	}
+}
+
+// TestImportAgain imports after an import that was killed, and while one runs.
+func TestImportAgain(t *testing.T) {
+	src, key := lived(t), chaintest.NewKey("signer")
+	path, _ := export(t, src, key)
+	o := chain.ImportOptions{Signers: [][32]byte{chain.SignerOf(key.Private)}}
+	dir := filepath.Join(t.TempDir(), "index")
+	for name, text := range map[string]string{"MANIFEST": "Bdgr", "000001.vlog": "", "more/0": "x"} {
+		left := filepath.Join(dir+".new", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(left), 0o700), os.WriteFile(left, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := errors.New("it was not tried")
+	twice := o
+	twice.Progress = func(int, int) { _, second = chain.Import(t.Context(), path, dir, src.Params, o) }
+	if _, err := chain.Import(t.Context(), path, dir, src.Params, twice); err != nil {
+		t.Fatal(err)
+	}
+	if second == nil || !strings.Contains(second.Error(), "another import") {
+		t.Errorf("two at once: %v", second)
+	}
+	ix, err := chain.OpenIndex(dir, src.Params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ix.Close()
+	if !maps.Equal(chain.Dump(t, ix), chain.Dump(t, src.Index())) {
+		t.Error("the index is not the original's")
+	}
+	if left, _ := filepath.Glob(dir + ".*"); len(left) > 0 {
+		t.Errorf("%v is left", left)
+	}
+}
+
+// TestKnownSnapshot reads a snapshot of each version that there was. The file is
+// what export writes of lived.
+func TestKnownSnapshot(t *testing.T) {
+	for version, trust := range map[string]string{"1": "6f70e33daaa8fb640c5f9f833cb864f7"} {
+		c, err := hex.DecodeString(trust)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := chain.Satchel(&chaincfg.RegressionNetParams, firstBlock)
+		dir := filepath.Join(t.TempDir(), "index")
+		path := filepath.Join("testdata", "snapshot."+version)
+		info, err := chain.Import(t.Context(), path, dir, p, chain.ImportOptions{Trust: (*[16]byte)(c)})
+		if err != nil || info.Signer != chain.SignerOf(chaintest.NewKey("signer").Private) {
+			t.Fatalf("version %s: got %+v, %v", version, info, err)
+		}
+		ix, err := chain.OpenIndex(dir, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ix.Close()
+		if rec := lookup(t, ix, "alice.id"); rec.ValueHash != [20]byte{3} || rec.Op != ">>" {
+			t.Errorf("version %s: got %+v", version, rec)
+		}
+		if rec := lookup(t, ix, "bob.id"); !rec.Revoked {
+			t.Errorf("version %s: got %+v", version, rec)
+		}
 	}
 }
 

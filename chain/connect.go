@@ -10,7 +10,6 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"satchel/chain/bitcoin"
-	"satchel/chain/ops"
 )
 
 // applied is what a block did.
@@ -19,16 +18,6 @@ type applied struct {
 	records   []string // serialised accepted operations, in order, "" for others
 	opsHash   [32]byte
 	consensus [16]byte
-}
-
-// connect applies the operations of the block that follows the tip. Records,
-// history, undo data, hashes and tip change in one transaction: all or nothing.
-func (ix *Index) connect(h bitcoin.Header, txs []*ops.Tx) (a applied, err error) {
-	done, err := ix.connectSome([]*fetched{{header: h, txs: txs}}, h.Height)
-	if err != nil {
-		return a, err
-	}
-	return done[0], nil
 }
 
 // connectBatch applies blocks that follow the tip, many in one transaction, but

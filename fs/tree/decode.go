@@ -28,6 +28,7 @@ type decoder struct {
 	at      Ref // of the node: owner and pack of what is in the same pack
 	writers []crypto.DeviceID
 	packs   []wirePack
+	pending bool  // seq 0 is the pending one
 	err     error // the first
 }
 
@@ -100,6 +101,9 @@ func (d *decoder) ref(w *wireRef) (r Ref) {
 }
 
 func (d *decoder) dot(w wireDot) Dot {
+	if w.Seq == 0 && d.pending && int64(w.Writer) < int64(len(d.writers)) {
+		return Dot{Pending, d.writers[w.Writer]}
+	}
 	if int64(w.Writer) >= int64(len(d.writers)) || w.Seq == 0 || w.Seq > maxSeq {
 		d.fail("dot %d of writer %d", w.Seq, w.Writer)
 		return Dot{}

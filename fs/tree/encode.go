@@ -157,7 +157,14 @@ func (c *encoder) refs(list []standing) (refs []Ref) {
 	return refs
 }
 
-func (c *encoder) dot(d Dot) wireDot { return wireDot{Writer: c.writers[d.Writer], Seq: d.Seq} }
+// dot is 0 if it is pending, which it is in no page that is stored.
+func (c *encoder) dot(d Dot) wireDot {
+	w := wireDot{Writer: c.writers[d.Writer], Seq: d.Seq}
+	if d.IsPending() {
+		w.Seq = 0
+	}
+	return w
+}
 
 // unless returns d, or nothing if it is the version's own dot.
 func (c *encoder) unless(d, own Dot) *wireDot {
@@ -179,7 +186,8 @@ func (c *encoder) entry(s *standing) wireEntry {
 	}
 	links, data := s.e.dead()
 	for _, l := range links {
-		w.Links = append(w.Links, wireLink{Writer: c.writers[l.Writer], Seq: l.Seq, Number: l.n})
+		d := c.dot(l.Dot)
+		w.Links = append(w.Links, wireLink{Writer: d.Writer, Seq: d.Seq, Number: l.n})
 	}
 	for _, d := range data {
 		w.Data = append(w.Data, c.dot(d))

@@ -48,6 +48,7 @@ func (t *Tree) Flush(seq uint64, sink Sink) (root Ref, digest crypto.Hash, err e
 		n.e = n.e.numbered(w.dot)
 	}
 	clear(t.pend)
+	t.fresh = make(map[Identity][]Identity)
 	t.ref, t.digest, t.changed = root, digest, false
 	t.vec[t.self] = VectorEntry{Name: t.name, Seq: seq}
 	t.gen++

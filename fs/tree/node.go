@@ -86,6 +86,9 @@ func (t *Tree) stand(n *node, spots []spot) {
 
 // leave takes n from where it stands.
 func (t *Tree) leave(n *node) {
+	if n.spots != nil {
+		t.note(n)
+	}
 	for _, s := range n.spots {
 		f := s.dir.sub
 		t.setName(f, s.name, slices.DeleteFunc(slices.Clone(f.names[s.name]), func(m *node) bool { return m == n }))
@@ -135,6 +138,7 @@ func dirs(list []*node) (c int) {
 
 // set gives n another state. Where it stands is the caller's business.
 func (t *Tree) set(n *node, e *entry) {
+	t.note(n)
 	n.e = e
 	if e.pending() {
 		t.pend[n] = struct{}{}

@@ -21,12 +21,13 @@ type Tree struct {
 
 	nodes   map[Identity]*node // all that is in memory
 	root    *node
-	derived map[Identity]Identity // of copies that were shown: whose they are
-	parents map[Identity]Identity // of nodes that were evicted: where they stood
-	pend    map[*node]struct{}    // with the pending dot
-	changed bool                  // since the last commit
-	unions  int                   // names that several directories of one folder share
-	gen     uint64                // grows with every change
+	derived map[Identity]Identity   // of copies that were shown: whose they are
+	parents map[Identity]Identity   // of nodes that were evicted: where they stood
+	pend    map[*node]struct{}      // with the pending dot
+	fresh   map[Identity][]Identity // changed since the last batch: the directories in which it stood then
+	changed bool                    // since the last commit
+	unions  int                     // names that several directories of one folder share
+	gen     uint64                  // grows with every change
 
 	ref    Ref // of the root's node, as of the last flush
 	digest crypto.Hash
@@ -66,6 +67,7 @@ func (t *Tree) clear() {
 	t.derived = make(map[Identity]Identity)
 	t.parents = make(map[Identity]Identity)
 	t.pend = make(map[*node]struct{})
+	t.fresh = make(map[Identity][]Identity)
 	t.root = &node{e: &entry{}, sub: newFolder()}
 	t.nodes[Root] = t.root
 	t.unions = 0

@@ -33,6 +33,10 @@ func derive(secret []byte, use string, list ...[]byte) (out [32]byte) {
 	return out
 }
 
+// LocalKey returns the key for one use of what a machine keeps for itself, from a
+// secret of its keystore. of tells several of one use apart.
+func LocalKey(secret [32]byte, use, of string) [32]byte { return derive(secret[:], use, []byte(of)) }
+
 // mac returns HMAC-SHA256 of use and fields under key.
 func mac(key []byte, use string, list ...[]byte) (out [32]byte) {
 	m := hmac.New(sha256.New, key)

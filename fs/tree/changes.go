@@ -138,17 +138,17 @@ func (b *Batch) Encode(local func(Ref) Ref) ([]byte, error) {
 
 // Restore makes the changes of an encoded batch again. What it needs is read
 // first: with a Missing error nothing has changed, and it can be called again.
-// What was restored is in no later batch.
-func (t *Tree) Restore(b []byte) error {
+// What was restored is in no later batch. It returns what is gone.
+func (t *Tree) Restore(b []byte) (gone []Identity, err error) {
 	var w wireBatch
 	if err := canon.Unmarshal(b, &w); err != nil {
-		return fmt.Errorf("batch of changes: %w: %w", ErrFormat, err)
+		return nil, fmt.Errorf("batch of changes: %w: %w", ErrFormat, err)
 	}
 	m := &merge{w: &walk{t: t}, t: t, result: make(map[Identity]*entry), at: make(map[Identity][]place)}
 	for _, p := range w.Pages {
 		list, err := t.decodePending(p)
 		if err != nil {
-			return fmt.Errorf("batch of changes: %w", err)
+			return nil, fmt.Errorf("batch of changes: %w", err)
 		}
 		for _, s := range list {
 			m.result[s.e.id] = s.e
@@ -158,22 +158,22 @@ func (t *Tree) Restore(b []byte) error {
 		m.result[id] = nil
 	}
 	if err := t.findWays(w.Ways); err != nil {
-		return fmt.Errorf("batch of changes: %w", err)
+		return nil, fmt.Errorf("batch of changes: %w", err)
 	}
 	for id, e := range m.result {
 		n := t.nodes[id]
 		if id == Root && e == nil || n != nil && e != nil && n.isDir() != (e.kind() == Dir) {
-			return fmt.Errorf("batch of changes: %w", badf("identity %v is of two kinds", id))
+			return nil, fmt.Errorf("batch of changes: %w", badf("identity %v is of two kinds", id))
 		}
 	}
 	m.place()
 	if err := m.check(); err != nil {
-		return fmt.Errorf("batch of changes: %w", err)
+		return nil, fmt.Errorf("batch of changes: %w", err)
 	}
 	m.apply()
 	t.changed = true
 	clear(t.fresh)
-	return nil
+	return w.Gone, nil
 }
 
 // findWays loads the directories of ways, if they are still there.

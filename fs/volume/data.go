@@ -31,12 +31,14 @@ type file struct {
 	sealed  map[uint64]tree.Ref // written, in a pack; the zero ref is a hole
 	edge    map[uint64]int      // of a sealed chunk only so many bytes count
 	dirty   bool
+	since   since
 }
 
 // A chunk is up to 1 MiB of a file; what lies behind its end is zero.
 type chunk struct {
 	buf    []byte
 	frozen bool // is being sealed: to be copied before it is written to
+	lo, hi int  // what was written since the last journal batch lies between
 }
 
 // openFile returns the node's dirty file, made if it has none, with the lock held.
@@ -62,6 +64,7 @@ func (n *Node) openFile(v *Volume) (*file, error) {
 		mtime:   info.Mtime,
 		chunks:  make(map[uint64]*chunk),
 		sealed:  make(map[uint64]tree.Ref),
+		since:   since{low: int64(info.Size)},
 	}
 	return n.file, nil
 }
@@ -69,6 +72,7 @@ func (n *Node) openFile(v *Volume) (*file, error) {
 // written notes that f differs from the tree, with the lock held.
 func (n *Node) written(v *Volume, now int64) {
 	n.file.dirty = true
+	n.file.since.any = true
 	n.file.mtime = now
 	if n.state != unlinked {
 		v.dirty[n] = struct{}{}
@@ -153,12 +157,13 @@ func (n *Node) writeChunk(ctx context.Context, i uint64, at int, p []byte) error
 			f.chunks[i] = c
 			v.opt.Budget.add(len(c.buf))
 		} else if c.frozen {
-			c = &chunk{buf: append(make([]byte, 0, cap(c.buf)), c.buf...)}
+			c = &chunk{buf: append(make([]byte, 0, cap(c.buf)), c.buf...), lo: c.lo, hi: c.hi}
 			f.chunks[i] = c
 		}
 		before := len(c.buf)
 		c.grow(at + len(p))
 		copy(c.buf[at:], p)
+		c.wrote(at, at+len(p))
 		v.opt.Budget.add(len(c.buf) - before)
 		f.size = max(f.size, int64(i)*chunkSize+int64(at+len(p)))
 		n.written(v, time.Now().UnixNano())
@@ -255,6 +260,7 @@ func (n *Node) truncate(ctx context.Context, size, now int64) error {
 // cut drops what lies behind size.
 func (f *file) cut(v *Volume, size int64) {
 	f.keep = min(f.keep, size)
+	f.since.low = min(f.since.low, size)
 	first, at := uint64(size/chunkSize), int(size%chunkSize)
 	for i, c := range f.chunks {
 		switch {
@@ -264,12 +270,13 @@ func (f *file) cut(v *Volume, size int64) {
 		case i == first && at < len(c.buf):
 			v.opt.Budget.add(at - len(c.buf))
 			// A frozen chunk is being read by its sealer: it keeps its bytes.
-			f.chunks[i] = &chunk{buf: append([]byte{}, c.buf[:at]...)}
+			f.chunks[i] = &chunk{buf: append([]byte{}, c.buf[:at]...), lo: min(c.lo, at), hi: min(c.hi, at)}
 		}
 	}
 	for i := range f.sealed {
 		if i > first || i == first && at == 0 {
 			delete(f.sealed, i)
+			f.resealed(i)
 		}
 	}
 	// A sealed chunk that straddles the new end keeps bytes behind it, which
@@ -280,6 +287,7 @@ func (f *file) cut(v *Volume, size int64) {
 		}
 		if e, ok := f.edge[first]; !ok || at < e {
 			f.edge[first] = at
+			f.resealed(first)
 		}
 	}
 }

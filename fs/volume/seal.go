@@ -47,6 +47,7 @@ func (n *Node) sealChunk(i uint64, c *chunk, commit bool) error {
 	delete(n.file.chunks, i)
 	n.file.sealed[i] = ref
 	delete(n.file.edge, i)
+	n.file.resealed(i)
 	return nil
 }
 
@@ -273,9 +274,10 @@ func (n *Node) loadEdges(ctx context.Context) error {
 			if ref, _, _, err := n.file.below(v, at); err != nil || ref != seg {
 				return err
 			}
-			n.file.chunks[i] = &chunk{buf: buf}
+			n.file.chunks[i] = &chunk{buf: buf, hi: len(buf)}
 			delete(n.file.edge, i)
 			delete(n.file.sealed, i)
+			n.file.resealed(i)
 			v.opt.Budget.add(len(buf))
 			return nil
 		})

@@ -58,7 +58,7 @@ func TestAppendAndOpen(t *testing.T) {
 				t.Fatalf("%d batches, want %d", len(got), len(want))
 			}
 		default:
-			b := batch(r, []int{0, 1, 100, 4067, 4068, 4069, 9000, partSize, partSize + 1, 2*partSize + 5}[min(r.IntN(80), 9)])
+			b := batch(r, []int{0, 1, 100, 4067, 4068, 4069, 9000, partSize, partSize + 1, 2*partSize + 5}[min(r.IntN(60), r.IntN(10))])
 			if err := l.Append(b); err != nil {
 				t.Fatal(err)
 			}
@@ -68,9 +68,6 @@ func TestAppendAndOpen(t *testing.T) {
 	l.Close()
 	if _, got := open(t, dir, Base{Seq: 999}); got != nil {
 		t.Error("batches of another base")
-	}
-	if _, got := open(t, dir, base); got != nil {
-		t.Error("batches that were forgotten") // file of base 999 took the other's place or not: at least not both
 	}
 }
 

@@ -11,14 +11,16 @@
 // A Store is what one machine has of its own and other people's packs:
 //
 //	open/ID     packs being written, under a random provisional id
+//	open/ID.as  symbolic links from provisional ids to those of closed packs
 //	staged/ID   closed packs that are pinned: never removed by the store itself
 //	cached/ID   closed packs that providers have too
 //	parts/ID    parts of packs that were fetched by range (see part.go)
 //	fetch/      packs being fetched
 //
 // Staged packs and open ones may live in another folder than the rest, which
-// is a cache that may be wiped at any time. What a crash leaves in open and
-// fetch is removed by the next Open: nothing that survived it refers to it.
+// is a cache that may be wiped at any time. What a crash leaves in fetch is
+// removed by the next Open. What it leaves in open stays until DropLeft: whoever
+// knows how much of a pack was synced goes on with it (Adopt).
 //
 // Nothing in a cache is believed: whoever reads gives a check for what he
 // wants, and a local copy that fails it is dropped and fetched again.

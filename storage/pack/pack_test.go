@@ -383,6 +383,9 @@ func TestRestart(t *testing.T) {
 	if got := s.Staged(); len(got) != 1 || got[0] != pinned || len(s.Packs()) != 2 {
 		t.Errorf("got %v pinned of %v", got, s.Packs())
 	}
+	if err := errors.Join(s.DropLeft(), s.Settled(s.Packs())); err != nil {
+		t.Fatal(err)
+	}
 	for _, sub := range []string{"open", "fetch"} {
 		if left, err := os.ReadDir(filepath.Join(dir, sub)); len(left) != 0 || err != nil {
 			t.Errorf("%s: got %v, %v, want nothing", sub, left, err)
@@ -438,6 +441,9 @@ func TestEvict(t *testing.T) {
 		t.Error(err)
 	}
 	wantLocal(t, s, ids[4], 0, nil)
+	if err := s.Settled(ids); err != nil {
+		t.Fatal(err)
+	}
 	left, err := filepath.Glob(filepath.Join(dir, "*", "????????????????*"))
 	if err != nil || len(left) != 2 {
 		t.Errorf("got files %v", left)

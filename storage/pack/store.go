@@ -60,7 +60,8 @@ type Store struct {
 	mu     sync.Mutex
 	closed bool
 	packs  map[ID]*entry
-	real   map[ID]ID           // provisional to real ids of packs closed since Open
+	real   map[ID]ID           // provisional to real ids of packs that were closed
+	left   map[ID]int64        // open packs of before Open that nobody went on with: their sizes
 	files  map[*entry]struct{} // with an open file
 	limit  int64               // of used
 	used   int64               // bytes cached and in parts
@@ -83,6 +84,7 @@ func OpenSplit(stage, cache string, capBytes int64) (*Store, error) {
 		pause: 300 * time.Millisecond,
 		packs: make(map[ID]*entry),
 		real:  make(map[ID]ID),
+		left:  make(map[ID]int64),
 		files: make(map[*entry]struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -126,16 +128,8 @@ func (s *Store) prepare() error {
 			return err
 		}
 	}
-	for _, dir := range []string{open, fetch} {
-		left, err := os.ReadDir(dir)
-		if err != nil {
-			return err
-		}
-		for _, e := range left {
-			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
-				return err
-			}
-		}
+	if err := removeAll(fetch); err != nil {
+		return err
 	}
 	// The folders themselves must survive a crash of the machine.
 	return errors.Join(syncDir(s.stage), syncDir(filepath.Dir(s.stage)))
@@ -165,6 +159,20 @@ func (s *Store) unlock() {
 	s.locks = nil
 }
 
+// removeAll empties a folder.
+func removeAll(dir string) error {
+	left, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range left {
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // scan finds the packs that are here.
 func (s *Store) scan() error {
 	_, dir, cdir, pdir, _ := s.dirs()
@@ -191,7 +199,7 @@ func (s *Store) scan() error {
 			s.account(e, e.size)
 		}
 	}
-	return nil
+	return s.scanOpen()
 }
 
 // account adds n bytes of e to what is in the cache, with the lock held.

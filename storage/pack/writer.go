@@ -26,6 +26,7 @@ type Writer struct {
 	id     ID
 	f      *os.File
 	size   int64 // of the segments
+	named  bool  // the folder has been synced since the file is in it
 	broken bool  // a sync failed: what the file holds on disk is unknown
 	done   error // why nothing more can be done, or nil
 	closed bool
@@ -77,8 +78,8 @@ func (w *Writer) setSize(n int64) {
 	w.s.mu.Unlock()
 }
 
-// Sync makes what was appended survive a crash of the machine; the next Open
-// removes it all the same unless the pack is closed by then.
+// Sync makes what was appended survive a crash of the machine: after it one can
+// Adopt the pack.
 func (w *Writer) Sync() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -88,6 +89,12 @@ func (w *Writer) Sync() error {
 	if err := w.f.Sync(); err != nil {
 		w.broken = true
 		return fmt.Errorf("sync pack %s: %w", w.id, cause(err))
+	}
+	if !w.named {
+		if err := syncDir(filepath.Dir(w.s.path(open, w.e.id))); err != nil {
+			return fmt.Errorf("sync pack %s: %w", w.id, err)
+		}
+		w.named = true
 	}
 	return nil
 }
@@ -153,6 +160,9 @@ func (w *Writer) finish() (ID, error) {
 		return ID{}, err
 	}
 	from, to := w.s.path(open, w.e.id), w.s.path(staged, id)
+	if err := w.s.alias(w.e.id, id); err != nil {
+		return ID{}, err
+	}
 	if err := os.Rename(from, to); err != nil {
 		return ID{}, err
 	}

@@ -1,0 +1,117 @@
+package pack
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// aliasEnd is what the name of an alias ends with: a symbolic link that leads
+// from the provisional id of a pack that was closed to its real one.
+const aliasEnd = ".as"
+
+// alias notes durably, before it is so, that an open pack is closed as id.
+func (s *Store) alias(provisional, id ID) error {
+	path := s.path(open, provisional) + aliasEnd
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.Symlink(id.String(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// scanOpen finds what the last one to use the store left open.
+func (s *Store) scanOpen() error {
+	dir, _, _, _, _ := s.dirs()
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range list {
+		name, isAlias := strings.CutSuffix(f.Name(), aliasEnd)
+		id, ok := parseID(name)
+		if ok && isAlias {
+			to, err := os.Readlink(filepath.Join(dir, f.Name()))
+			real, valid := parseID(to)
+			if e := s.packs[real]; err == nil && valid && e != nil && e.state != part {
+				s.real[id] = real
+				continue
+			}
+		} else if info, err := f.Info(); ok && err == nil && info.Mode().IsRegular() {
+			s.left[id] = info.Size()
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, f.Name())); err != nil { // it was not closed after all
+			return err
+		}
+	}
+	return nil
+}
+
+// Adopt goes on with a pack that was left open, of which the first size bytes
+// are known to count; what is behind them is written over. If there is none that
+// has as many, the error is os.ErrNotExist.
+func (s *Store) Adopt(id ID, size int64) (*Writer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errClosed
+	}
+	have, ok := s.left[id]
+	if !ok || have < size || size <= 0 || size > MaxSize {
+		return nil, fmt.Errorf("open pack %s of %d bytes: %w", id, size, os.ErrNotExist)
+	}
+	f, err := os.OpenFile(s.path(open, id), os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("go on with pack %s: %w", id, err)
+	}
+	e := &entry{id: id, state: open, size: size, used: time.Now(), f: f}
+	delete(s.left, id)
+	s.files[e] = struct{}{}
+	s.packs[id] = e
+	return &Writer{s: s, e: e, id: id, f: f, size: size, named: true}, nil
+}
+
+// DropLeft removes the packs that were left open and that nobody went on with.
+func (s *Store) DropLeft() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for id := range s.left {
+		if err := os.Remove(s.path(open, id)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+			continue
+		}
+		delete(s.left, id)
+	}
+	return errors.Join(errs...)
+}
+
+// Settled tells that nobody will ask for these packs under their provisional ids
+// after a restart.
+func (s *Store) Settled(ids []ID) error {
+	settled := make(map[ID]bool, len(ids))
+	for _, id := range ids {
+		settled[id] = true
+	}
+	var aliases []ID
+	s.mu.Lock()
+	for provisional, id := range s.real {
+		if settled[id] {
+			aliases = append(aliases, provisional)
+		}
+	}
+	s.mu.Unlock()
+	var errs []error
+	for _, provisional := range aliases {
+		if err := os.Remove(s.path(open, provisional) + aliasEnd); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,133 @@
+package pack
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"satchel/storage/storagetest"
+)
+
+// TestAdopt goes on twice with a pack that was left open, writing over what was
+// not known to count, and finds it whole when it is closed.
+func TestAdopt(t *testing.T) {
+	dir := t.TempDir()
+	parts := [][]byte{storagetest.Bytes(1, 5000), storagetest.Bytes(2, 3000), storagetest.Bytes(3, 100)}
+	s := openStore(t, dir, 0)
+	w, err := s.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := w.ID()
+	size := int64(0)
+	for i, p := range parts {
+		if i > 0 {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = openStore(t, dir, 0)
+			if _, err := s.ReadAt(id, 0, 1); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("read before it is adopted: %v", err)
+			}
+			if _, err := s.Adopt(id, size+1000); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("adopted more than there is: %v", err)
+			}
+			if w, err = s.Adopt(id, size); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Adopt(id, size); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("adopted twice: %v", err)
+			}
+		}
+		if off, err := w.Append(p); err != nil || off != size {
+			t.Fatalf("at %d, %v", off, err)
+		}
+		size += int64(len(p))
+		if err := w.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Append(make([]byte, 50)); err != nil { // not known to count
+			t.Fatal(err)
+		}
+	}
+	// The last one stays as it is.
+	real, err := w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir, 0)
+	if got, closed := s.Resolve(id); !closed || got != real {
+		t.Fatalf("%v, %v; want %v", got, closed, real)
+	}
+	size = 0
+	for _, p := range parts {
+		wantLocal(t, s, id, size, p)
+		size += int64(len(p))
+	}
+	if err := s.DropLeft(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Settled([]ID{real}); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := os.ReadDir(filepath.Join(dir, "open")); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// TestAliasBeforeTheRename: a pack whose closing was cut short between its alias
+// and its new name is open, whatever the alias says.
+func TestAliasBeforeTheRename(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, 0)
+	w, err := s.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Append(storagetest.Bytes(1, 500)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Sync(), s.alias(w.ID(), ID{9}), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir, 0)
+	if _, closed := s.Resolve(w.ID()); closed {
+		t.Error("an alias of no pack counts")
+	}
+	if w, err = s.Adopt(w.ID(), 500); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDropLeft removes what nobody went on with.
+func TestDropLeft(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, 0)
+	w, err := s.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Append([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir, 0)
+	if err := s.DropLeft(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Adopt(w.ID(), 1); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+	if list, err := os.ReadDir(filepath.Join(dir, "open")); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+}

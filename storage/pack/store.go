@@ -326,6 +326,9 @@ func (s *Store) resolve(id ID) (ID, bool) {
 	if real, ok := s.real[id]; ok {
 		return real, true
 	}
+	if _, left := s.left[id]; left {
+		return id, false
+	}
 	e := s.packs[id]
 	return id, e == nil || e.state != open
 }

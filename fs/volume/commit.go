@@ -7,15 +7,17 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"satchel/crypto"
+	"satchel/fs/journal"
 	"satchel/fs/tree"
 	"satchel/storage/pack"
 )
 
-// rounds is how often a commit seals what was written meanwhile before it does
-// the rest with writers waiting.
+// rounds is how often a commit seals what was written meanwhile; in the last
+// round writers wait.
 const rounds = 3
 
 // A flushed tree is on its way to a published head: its pages are in packs of
@@ -84,9 +86,14 @@ func (v *Volume) commitOne(ctx context.Context, always bool) error {
 			return err
 		}
 	}
+	resume := func() {}
+	defer func() { resume() }()
 	for round := 1; ; round++ {
 		if dirty, _, _ := v.Dirty(); !dirty && !always {
 			return nil
+		}
+		if round == rounds {
+			resume = v.stall()
 		}
 		if err := v.sealDirty(ctx); err != nil {
 			return fmt.Errorf("commit %s: %w", v.opt.Label, err)
@@ -94,7 +101,7 @@ func (v *Volume) commitOne(ctx context.Context, always bool) error {
 		if err := v.closePacks(); err != nil {
 			return fmt.Errorf("commit %s: %w", v.opt.Label, err)
 		}
-		err := v.locked(func() error { return v.freeze(round >= rounds) })
+		err := v.locked(func() error { return v.freeze() })
 		v.tellLater()
 		if err = v.resolve(ctx, err); err == errAgain || err == errMore {
 			continue
@@ -105,8 +112,23 @@ func (v *Volume) commitOne(ctx context.Context, always bool) error {
 		if err != nil {
 			return fmt.Errorf("commit %s: %w", v.opt.Label, err)
 		}
+		resume()
 		return v.publish(ctx)
 	}
+}
+
+// stall has writers wait until the function that it returns is called.
+func (v *Volume) stall() (resume func()) {
+	ch := make(chan struct{})
+	v.mu.Lock()
+	v.stalled = ch
+	v.mu.Unlock()
+	return sync.OnceFunc(func() {
+		v.mu.Lock()
+		v.stalled = nil
+		v.mu.Unlock()
+		close(ch)
+	})
 }
 
 // tellLater passes on the events that came up under the lock.
@@ -127,40 +149,18 @@ func (v *Volume) tellLater() {
 var errMore = errors.New("more was written")
 
 // freeze is the instant of the commit, with the lock held: every file's content
-// goes to the tree, the tree's changed pages go to packs. With force it seals
-// what was written meanwhile too.
-func (v *Volume) freeze(force bool) error {
+// goes to the tree, the tree's changed pages go to packs.
+func (v *Volume) freeze() error {
 	if len(v.needs) > 0 {
 		return errNeeds
 	}
 	for n := range v.dirty {
-		for i, c := range n.file.chunks {
-			if n.file.size <= maxInline {
-				continue
-			}
-			if !force || c.frozen {
-				return errMore
-			}
-			ref, err := v.seal(n.file.plain(i, c), n.file.size <= chunkSize)
-			if err != nil {
-				return err
-			}
-			v.opt.Budget.add(-len(c.buf))
-			delete(n.file.chunks, i)
-			delete(n.file.edge, i)
-			n.file.sealed[i] = ref
-		}
-		if _, _, cut := n.file.edges(); cut {
+		if !n.file.settled(v) {
 			return errMore
 		}
 	}
 	if v.packsOpen() {
-		if !force {
-			return errMore
-		}
-		if err := v.closePacks(); err != nil {
-			return err
-		}
+		return errMore
 	}
 	// Nodes of files that are settled are referred to by the tree from then on,
 	// so what takes them stays until a commit succeeds.
@@ -188,7 +188,7 @@ func (v *Volume) freeze(force bool) error {
 		return err
 	}
 	v.renumber(tree.Dot{Seq: seq, Writer: v.opt.Self}, settled)
-	v.since = time.Time{}
+	v.since, v.merged = time.Time{}, false
 	v.nodesTo = nil
 	v.unfinished = &flushed{seq: seq, vector: vector, root: root, digest: digest, nodes: s}
 	return nil
@@ -234,9 +234,7 @@ func (n *Node) settle(v *Volume, s *sink) error {
 			}
 		}
 	}
-	for _, c := range f.chunks {
-		v.opt.Budget.add(-len(c.buf))
-	}
+	f.release(v)
 	n.file = nil
 	delete(v.dirty, n)
 	v.drop(n)
@@ -250,7 +248,7 @@ func (f *file) assemble(v *Volume, s *sink) (tree.Content, error) {
 	if f.size <= maxInline && (f.chunks[0] != nil || f.keep == 0 && !stored) {
 		b := make([]byte, f.size)
 		if c := f.chunks[0]; c != nil {
-			copy(b, c.buf)
+			c.over(b)
 		}
 		return tree.InlineContent(b), nil
 	}
@@ -262,15 +260,6 @@ func (f *file) assemble(v *Volume, s *sink) (tree.Content, error) {
 	edit := maps.Clone(f.sealed)
 	base := f.content
 	if base.Inline != nil {
-		if _, over := edit[0]; !over && f.keep > 0 {
-			// The file grew past an inline beginning that nobody wrote to.
-			ref, err := v.seal(base.Inline[:min(f.keep, int64(len(base.Inline)))], true)
-			if err != nil {
-				return tree.Content{}, err
-			}
-			f.sealed[0], edit[0] = ref, ref
-			return tree.Content{}, errMore // its pack has to be closed first
-		}
 		base = tree.Content{}
 	}
 	// What was cut off and lies within the new size is a hole.
@@ -329,6 +318,11 @@ func (v *Volume) publish(ctx context.Context) error {
 	// What came meanwhile is for the next head.
 	v.made, v.moved = slices.Clone(v.made[made:]), slices.Clone(v.moved[moved:])
 	v.packMu.Unlock()
+	if v.sync.log != nil {
+		v.sync.mu.Lock()                                                     // a batch that began before the commit may be on its way
+		_ = v.sync.log.Begin(journal.Base{Seq: c.Seq, Head: [32]byte(head)}) // else each Sync commits until it can
+		v.sync.mu.Unlock()
+	}
 	v.mu.Lock()
 	v.last = Last{Commit: c, Head: head}
 	v.tree.Published(head)

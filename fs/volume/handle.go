@@ -76,9 +76,7 @@ func (n *Node) discard(v *Volume) {
 	if n.file == nil {
 		return
 	}
-	for _, c := range n.file.chunks {
-		v.opt.Budget.add(-len(c.buf))
-	}
+	n.file.release(v)
 	n.file = nil
 	delete(v.dirty, n)
 }
@@ -88,17 +86,11 @@ func (h *Handle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	return h.n.readAt(ctx, p, off)
 }
 
-// WriteAt writes at off, at the file's end if it was opened for appending.
+// WriteAt writes at off, at the file's end if it was opened for appending. What
+// one call appends stays together up to 1 MiB.
 func (h *Handle) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if !h.write {
 		return 0, syscall.EBADF
 	}
-	if h.append {
-		info, err := h.n.Info(ctx)
-		if err != nil {
-			return 0, err
-		}
-		off = int64(info.Size)
-	}
-	return h.n.writeAt(ctx, p, off)
+	return h.n.writeAt(ctx, p, off, h.append)
 }

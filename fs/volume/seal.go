@@ -3,6 +3,7 @@ package volume
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"syscall"
 
@@ -14,41 +15,142 @@ import (
 // packSize is where a pack is closed and the next begun.
 const packSize = 8 << 20
 
-// sealChunk seals chunk i of the node if it is still c, and puts its ref in its
-// place. Unless it is for a commit it leaves the disk's reserve alone.
-func (n *Node) sealChunk(i uint64, c *chunk, commit bool) error {
-	v := n.lock()
-	n = n.current(v)
-	f := n.file
-	if f == nil || f.chunks[i] != c || c.frozen {
-		v.mu.Unlock()
-		return nil
-	}
-	if v.opt.Free != nil && !commit && v.opt.Free() < int64(len(c.buf)) {
-		v.mu.Unlock()
-		return fmt.Errorf("this machine's disk is full but for a reserve: %w", syscall.ENOSPC)
-	}
-	c.frozen = true
-	one, plain := f.size <= chunkSize, f.plain(i, c)
-	v.mu.Unlock()
+// A sealing is what it takes to seal a chunk.
+type sealing struct {
+	v     *Volume
+	c     *chunk // frozen
+	below lower
+	room  int  // what the file's size leaves of the chunk
+	one   bool // it is the file's only chunk
+}
 
-	ref, err := v.seal(plain, one)
+// sealChunk seals chunk i of the node if it is still c, and puts its ref in its
+// place. What the chunk lacks is read first. Unless it is for a commit it leaves
+// the disk's reserve alone, and what somebody else is sealing to them.
+func (n *Node) sealChunk(ctx context.Context, i uint64, c *chunk, commit bool) error {
+	s, err := n.beginSealing(ctx, i, c, commit)
+	if s == nil || err != nil {
+		return err
+	}
+	ref, err := s.seal(ctx, commit)
 
 	w := n.lock()
 	defer w.mu.Unlock()
-	c.frozen = false
+	n = n.current(w)
+	close(c.frozen)
+	c.frozen = nil
 	if err != nil {
 		return err
 	}
-	if n.file == nil || n.file.chunks[i] != c || len(n.file.plain(i, c)) != len(plain) {
-		return nil // written to or cut off meanwhile: the sealed bytes are of no use
+	if n.file == nil || n.file.chunks[i] != c {
+		return nil // changed meanwhile: the sealed bytes are of no use
 	}
-	v.opt.Budget.add(-len(c.buf))
-	delete(n.file.chunks, i)
-	n.file.sealed[i] = ref
-	delete(n.file.edge, i)
-	n.file.resealed(i)
+	n.file.store(w, i, ref)
 	return nil
+}
+
+// beginSealing freezes the chunk; nil if it isn't there any more.
+func (n *Node) beginSealing(ctx context.Context, i uint64, c *chunk, commit bool) (s *sealing, err error) {
+	for {
+		var busy chan struct{}
+		err = n.do(ctx, func(v *Volume, n *Node) error {
+			f := n.file
+			if f == nil || f.chunks[i] != c {
+				return nil
+			}
+			if busy = c.frozen; busy != nil {
+				return nil
+			}
+			l, err := f.below(v, i)
+			if err != nil {
+				return err
+			}
+			c.frozen = make(chan struct{})
+			s = &sealing{v: v, c: c, below: l, room: f.room(i), one: f.size <= chunkSize}
+			return nil
+		})
+		if err != nil || busy == nil || !commit {
+			return s, err
+		}
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (s *sealing) seal(ctx context.Context, commit bool) (tree.Ref, error) {
+	if s.v.opt.Free != nil && !commit && s.v.opt.Free() < int64(s.room) {
+		return tree.Ref{}, errDiskFull
+	}
+	plain, err := s.plain(ctx)
+	if err != nil {
+		return tree.Ref{}, err
+	}
+	return s.v.seal(plain, s.one)
+}
+
+var errDiskFull = fmt.Errorf("this machine's disk is full but for a reserve: %w", syscall.ENOSPC)
+
+// plain returns the bytes of the whole chunk, without the zeros at its end.
+func (s *sealing) plain(ctx context.Context) ([]byte, error) {
+	stored := 0
+	if !s.below.hole() {
+		stored = min(s.below.valid, s.room)
+	}
+	n := min(max(stored, s.c.end()), s.room)
+	if e := s.c.exts; len(e) == 1 && e[0].off == 0 && e[0].n >= n && e[0].data != nil {
+		return e[0].data[:n], nil
+	}
+	buf := make([]byte, n)
+	if !s.c.covers(0, stored) {
+		if err := s.v.readLower(ctx, &s.below, buf, 0); err != nil {
+			return nil, err
+		}
+	}
+	s.c.over(buf)
+	return buf, nil
+}
+
+// makeWhole fills chunk i in memory up with what lies below it.
+func (n *Node) makeWhole(ctx context.Context, i uint64) error {
+	var (
+		had  lower
+		buf  []byte
+		vol  *Volume
+		more bool
+	)
+	for {
+		err := n.do(ctx, func(v *Volume, n *Node) error {
+			more = false
+			f := n.file
+			if f == nil || f.chunks[i] == nil {
+				return nil
+			}
+			l, err := f.below(v, i)
+			if err != nil {
+				return err
+			}
+			l.valid = min(l.valid, f.room(i))
+			if f.chunks[i].covers(0, l.valid) && !f.chunks[i].crowded() {
+				return nil
+			}
+			if buf != nil && l.seg == had.seg && l.valid == had.valid {
+				f.edit(v, i, func(c *chunk) { c.fill(buf) })
+				return nil
+			}
+			had, vol, more = l, v, true
+			return nil
+		})
+		if err != nil || !more {
+			return err
+		}
+		buf = make([]byte, had.valid)
+		if err := vol.readLower(ctx, &had, buf, 0); err != nil {
+			return err
+		}
+	}
 }
 
 // seal puts a chunk into the open data pack.
@@ -85,7 +187,7 @@ func (v *Volume) closeData() {
 	if w == nil {
 		return
 	}
-	v.nclosing++
+	v.closing[w] = struct{}{}
 	go func() {
 		id, err := w.Close()
 		v.packMu.Lock()
@@ -95,7 +197,7 @@ func (v *Volume) closeData() {
 		} else {
 			v.made = append(v.made, id)
 		}
-		v.nclosing--
+		delete(v.closing, w)
 		v.packCond.Broadcast()
 	}()
 }
@@ -104,7 +206,7 @@ func (v *Volume) closeData() {
 func (v *Volume) packsOpen() bool {
 	v.packMu.Lock()
 	defer v.packMu.Unlock()
-	return v.data != nil || v.nclosing > 0 || len(v.unclosed) > 0
+	return v.data != nil || len(v.closing) > 0 || len(v.unclosed) > 0
 }
 
 // closePacks closes the open data pack and waits until all are closed. A pack
@@ -113,7 +215,7 @@ func (v *Volume) closePacks() error {
 	v.packMu.Lock()
 	defer v.packMu.Unlock()
 	v.closeData()
-	for v.nclosing > 0 {
+	for len(v.closing) > 0 {
 		v.packCond.Wait()
 	}
 	for len(v.unclosed) > 0 {
@@ -139,15 +241,41 @@ func allZero(b []byte) bool {
 	return bytes.Equal(b, zeros[:len(b)])
 }
 
-// sealSome seals dirty chunks until the memory that they take is within its bound.
-func (v *Volume) sealSome() error {
-	for v.opt.Budget.over() {
-		n, i, c := v.anyChunk()
-		if c == nil {
-			return nil
-		}
-		if err := n.sealChunk(i, c, false); err != nil {
+// makeRoom sees to it that more may be written: that dirty memory is within its
+// bound and that the disk can take what is dirty.
+func (v *Volume) makeRoom(ctx context.Context) error {
+	if v.opt.Budget.over() {
+		if err := v.sealSome(ctx); err != nil {
 			return err
+		}
+		if v.opt.Relieve != nil && v.opt.Budget.over() {
+			if err := v.opt.Relieve(); err != nil {
+				return err
+			}
+		}
+	}
+	if v.opt.Free != nil && v.opt.Free() < v.opt.Budget.inUse() {
+		return errDiskFull
+	}
+	return nil
+}
+
+// sealSome seals dirty chunks until the memory that they take is within its
+// bound. One that can't be sealed, since what lies below it can't be read, does
+// not keep the others from it.
+func (v *Volume) sealSome(ctx context.Context) error {
+	var failed error
+	skip := make(map[*chunk]bool)
+	for v.opt.Budget.over() {
+		n, i, c := v.anyChunk(skip)
+		if c == nil {
+			return failed
+		}
+		if err := n.sealChunk(ctx, i, c, false); err != nil {
+			if errors.Is(err, syscall.ENOSPC) || ctx.Err() != nil {
+				return err
+			}
+			failed, skip[c] = err, true
 		}
 	}
 	return nil
@@ -155,11 +283,11 @@ func (v *Volume) sealSome() error {
 
 // Relieve seals chunks until the memory that all volumes' dirty ones take is
 // within its bound or this volume has none left.
-func (v *Volume) Relieve() error { return v.sealSome() }
+func (v *Volume) Relieve() error { return v.sealSome(context.Background()) }
 
 // anyChunk returns a chunk in memory that nobody is sealing, the largest of the
 // first file that has one.
-func (v *Volume) anyChunk() (node *Node, at uint64, big *chunk) {
+func (v *Volume) anyChunk(skip map[*chunk]bool) (node *Node, at uint64, big *chunk) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, nodes := range []map[*Node]struct{}{v.dirty, v.open} { // open: unlinked ones too
@@ -168,7 +296,7 @@ func (v *Volume) anyChunk() (node *Node, at uint64, big *chunk) {
 				continue
 			}
 			for i, c := range n.file.chunks {
-				if !c.frozen && (big == nil || len(c.buf) > len(big.buf)) {
+				if c.frozen == nil && !skip[c] && (big == nil || c.took > big.took) {
 					node, at, big = n, i, c
 				}
 			}
@@ -180,111 +308,61 @@ func (v *Volume) anyChunk() (node *Node, at uint64, big *chunk) {
 	return nil, 0, nil
 }
 
-// sealDirty seals every chunk in memory, the cut-off edges of old chunks too.
+// sealDirty seals every chunk in memory; of a file that goes into its entry it
+// makes the only one whole.
 func (v *Volume) sealDirty(ctx context.Context) error {
 	type job struct {
-		n *Node
-		i uint64
-		c *chunk
+		n     *Node
+		i     uint64
+		c     *chunk
+		small bool
 	}
 	var jobs []job
 	v.mu.Lock()
-	var edges []*Node
 	for n := range v.dirty {
-		if _, _, cut := n.file.edges(); cut {
-			edges = append(edges, n)
-		}
-	}
-	v.mu.Unlock()
-	for _, n := range edges {
-		if err := n.loadEdges(ctx); err != nil {
-			return err
-		}
-	}
-	v.mu.Lock()
-	for n := range v.dirty {
-		if n.file.size <= maxInline {
-			continue // goes into its entry
-		}
+		n.file.outgrow(v)
 		for i, c := range n.file.chunks {
-			jobs = append(jobs, job{n, i, c})
+			jobs = append(jobs, job{n, i, c, n.file.size <= maxInline})
 		}
 	}
 	v.mu.Unlock()
 	for _, j := range jobs {
-		if err := j.n.sealChunk(j.i, j.c, true); err != nil {
+		var err error
+		if j.small {
+			err = j.n.makeWhole(ctx, j.i)
+		} else {
+			err = j.n.sealChunk(ctx, j.i, j.c, true)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// edges returns a stored chunk of which the file keeps only a part, and how
-// much of it.
-func (f *file) edges() (i uint64, valid int, ok bool) {
-	for i, e := range f.edge {
-		if f.chunks[i] == nil {
-			return i, e, true
-		}
+// outgrow makes a chunk of inline content that is too long to be any.
+func (f *file) outgrow(v *Volume) {
+	in := f.content.Inline
+	_, sealed := f.sealed[0]
+	if f.size <= maxInline || sealed || f.chunks[0] != nil || f.keep == 0 || len(in) == 0 {
+		return
 	}
-	i = uint64(f.keep / chunkSize)
-	_, sealed := f.sealed[i]
-	if at := int(f.keep % chunkSize); at != 0 && f.keep < int64(f.content.Size) && f.content.Inline == nil && f.chunks[i] == nil && !sealed {
-		return i, at, true
-	}
-	return 0, 0, false
+	f.edit(v, 0, func(c *chunk) { c.put(0, in[:min(f.keep, int64(len(in)))]) })
 }
 
-// loadEdges makes chunks in memory of the parts that edges finds, so that what
-// was cut off is in no sealed chunk.
-func (n *Node) loadEdges(ctx context.Context) error {
-	for {
-		var (
-			i   uint64
-			seg tree.Ref
-			buf []byte
-		)
-		err := n.do(ctx, func(v *Volume, n *Node) error {
-			seg, buf = tree.Ref{}, nil
-			if n.file == nil {
-				return nil
-			}
-			at, valid, ok := n.file.edges()
-			if !ok {
-				return nil
-			}
-			ref, _, _, err := n.file.below(v, at)
-			i, seg, buf = at, ref, make([]byte, valid)
-			return err
-		})
-		if err != nil || buf == nil {
-			return err
-		}
-		if err := n.vol.Load().readChunk(ctx, seg, buf, 0); err != nil {
-			return err
-		}
-		err = n.do(ctx, func(v *Volume, n *Node) error {
-			if n.file == nil {
-				return nil
-			}
-			at, valid, ok := n.file.edges()
-			if !ok || at != i || valid != len(buf) {
-				return nil
-			}
-			if ref, _, _, err := n.file.below(v, at); err != nil || ref != seg {
-				return err
-			}
-			n.file.chunks[i] = &chunk{buf: buf, hi: len(buf)}
-			delete(n.file.edge, i)
-			delete(n.file.sealed, i)
-			n.file.resealed(i)
-			v.opt.Budget.add(len(buf))
-			return nil
-		})
-		if err != nil {
-			return err
+// settled tells whether nothing of f is in memory but what goes into its entry.
+func (f *file) settled(v *Volume) bool {
+	if f.size > maxInline {
+		f.outgrow(v)
+		return len(f.chunks) == 0
+	}
+	for i, c := range f.chunks {
+		l, err := f.below(v, i)
+		if err != nil || i > 0 || !l.hole() && !c.covers(0, min(l.valid, f.room(i))) {
+			return false
 		}
 	}
+	return true
 }
 
 // A sink puts the nodes of one commit into packs of their own.

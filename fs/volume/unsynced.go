@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"cmp"
 	"slices"
 
 	"satchel/fs/tree"
@@ -20,15 +21,6 @@ type since struct {
 	any   bool                // anything changed, the time perhaps
 }
 
-// wrote notes that the bytes from lo to hi of the chunk were written.
-func (c *chunk) wrote(lo, hi int) {
-	if c.hi == 0 {
-		c.lo, c.hi = lo, hi
-		return
-	}
-	c.lo, c.hi = min(c.lo, lo), max(c.hi, hi)
-}
-
 // resealed notes that what is stored of chunk i changed.
 func (f *file) resealed(i uint64) {
 	if f.since.stale == nil {
@@ -40,21 +32,32 @@ func (f *file) resealed(i uint64) {
 
 // bytesUnsynced is how many bytes unsynced would copy.
 func (f *file) bytesUnsynced() (n int) {
-	for _, c := range f.chunks {
-		n += c.hi - c.lo
+	for i, c := range f.chunks {
+		n += f.fresh(i, c).sum()
 	}
 	return n
+}
+
+// fresh returns what a batch must say of chunk i in memory: what was written to
+// it, or all of it if what lies below changed too.
+func (f *file) fresh(i uint64, c *chunk) ranges {
+	if _, stale := f.since.stale[i]; stale {
+		return c.all()
+	}
+	return c.fresh
 }
 
 // unsynced returns what was written since the last journal batch and is in
 // memory, in order, with the lock held.
 func (f *file) unsynced() (spans []span) {
 	for i, c := range f.chunks {
-		if c.hi > c.lo {
-			spans = append(spans, span{i, c.lo, slices.Clone(c.buf[c.lo:min(c.hi, len(c.buf))])})
+		for _, r := range f.fresh(i, c) {
+			data := make([]byte, r.hi-r.lo)
+			c.read(data, r.lo)
+			spans = append(spans, span{i, r.lo, data})
 		}
 	}
-	slices.SortFunc(spans, func(a, b span) int { return int(int64(a.chunk) - int64(b.chunk)) })
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Or(cmp.Compare(a.chunk, b.chunk), cmp.Compare(a.off, b.off)) })
 	return spans
 }
 
@@ -62,7 +65,7 @@ func (f *file) unsynced() (spans []span) {
 func (f *file) synced() {
 	f.since = since{low: f.size}
 	for _, c := range f.chunks {
-		c.lo, c.hi = 0, 0
+		c.fresh = nil
 	}
 }
 
@@ -74,8 +77,10 @@ func (f *file) unsync(old since, spans []span) {
 		f.resealed(i)
 	}
 	for _, s := range spans {
-		if c := f.chunks[s.chunk]; c != nil && s.off < len(c.buf) {
-			c.wrote(s.off, min(s.off+len(s.data), len(c.buf)))
+		if c := f.chunks[s.chunk]; c != nil {
+			for _, r := range c.all() { // it may have been cut
+				c.fresh.add(max(r.lo, s.off), min(r.hi, s.off+len(s.data)))
+			}
 		}
 	}
 }
@@ -83,10 +88,7 @@ func (f *file) unsync(old since, spans []span) {
 // restoreStored puts back what is stored of chunk i: ref and, if it is not the
 // whole chunk, how much of it counts. Nothing of it is in memory then.
 func (f *file) restoreStored(v *Volume, i uint64, stored bool, ref tree.Ref, edge int) {
-	if c := f.chunks[i]; c != nil {
-		v.opt.Budget.add(-len(c.buf))
-		delete(f.chunks, i)
-	}
+	f.drop(v, i)
 	delete(f.sealed, i)
 	delete(f.edge, i)
 	if !stored {
@@ -98,5 +100,6 @@ func (f *file) restoreStored(v *Volume, i uint64, stored bool, ref tree.Ref, edg
 			f.edge = make(map[uint64]int)
 		}
 		f.edge[i] = edge
+		f.edit(v, i, func(*chunk) {}) // to be sealed anew
 	}
 }

@@ -44,7 +44,11 @@ type Options struct {
 	UID, GID uint32          // shown as the owner of everything in a foreign volume
 	Packs    *pack.Store
 	Secret   [32]byte // local; inode numbers come from it
-	Budget   *Budget  // bounds dirty memory, shared by all volumes of a drive
+	// Journal is the folder of the journal, sealed under JournalKey; without one
+	// every Sync is a commit.
+	Journal    string
+	JournalKey [32]byte
+	Budget     *Budget // bounds dirty memory, shared by all volumes of a drive
 
 	// Member tells whether refs may point to packs of that name.
 	Member func(name string) bool
@@ -94,6 +98,7 @@ type Volume struct {
 	heads   map[crypto.DeviceID]tree.Head // the newest that was merged, of each other writer
 	changed time.Time                     // of the last change
 	since   time.Time                     // of the first change since the last commit
+	stalled chan struct{}                 // while a commit has writers wait, closed afterwards
 	frozen  error                         // why nothing may be written any more, if so
 	later   []Event                       // to be told when the lock is free
 	needs   map[*Volume]uint64            // must be committed first, since things were moved there: by count of moves
@@ -101,10 +106,13 @@ type Volume struct {
 
 	cache *nodeCache
 
+	merged bool // a head since the last commit
+	sync   syncing
+
 	packMu   sync.Mutex
-	packCond *sync.Cond     // nclosing fell
-	data     *pack.Writer   // the open data pack
-	nclosing int            // packs that are being closed
+	packCond *sync.Cond   // one less is closing
+	data     *pack.Writer // the open data pack
+	closing  map[*pack.Writer]struct{}
 	made     []pack.ID      // closed since the last commit
 	moved    []pack.ID      // from another volume, not known to be stored
 	unclosed []*pack.Writer // could not be closed yet
@@ -125,9 +133,10 @@ func Open(ctx context.Context, last Last, o Options) (*Volume, error) {
 		cache: newNodeCache(64 << 20),
 	}
 	v.packCond = sync.NewCond(&v.packMu)
+	v.closing = make(map[*pack.Writer]struct{})
 	if last.Seq == 0 {
 		v.tree = tree.New(o.Self, o.Name, v.cache.load)
-		return v, nil
+		return v, v.openJournal(ctx)
 	}
 	// A head covers its own dot.
 	merged := maps.Clone(last.Vector)
@@ -139,7 +148,7 @@ func Open(ctx context.Context, last Last, o Options) (*Volume, error) {
 	if err != nil {
 		return nil, fmt.Errorf("volume %s: %w", o.Label, err)
 	}
-	return v, nil
+	return v, v.openJournal(ctx)
 }
 
 // Label is the volume's folder in the mount.
@@ -261,6 +270,12 @@ func (b *Budget) add(n int) {
 	b.mu.Lock()
 	b.used += int64(n)
 	b.mu.Unlock()
+}
+
+func (b *Budget) inUse() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
 }
 
 func (b *Budget) over() bool {

@@ -314,7 +314,7 @@ func TestPackClosedWhilePublishing(t *testing.T) {
 		write(t, root, "b", random(2, packSize+2<<20))
 		v.packMu.Lock()
 		defer v.packMu.Unlock()
-		for v.nclosing > 0 {
+		for len(v.closing) > 0 {
 			v.packCond.Wait()
 		}
 		return nil

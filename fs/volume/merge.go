@@ -37,6 +37,7 @@ func (v *Volume) Merge(ctx context.Context, head tree.Head) (changed bool, err e
 			return err
 		}
 		v.heads[head.Writer] = head
+		v.merged = true
 		for _, c := range changes {
 			events = v.apply(c, events)
 		}

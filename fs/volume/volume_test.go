@@ -2,6 +2,7 @@ package volume
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,12 +20,14 @@ var ctx = context.Background()
 
 // world is a device with packs of its own and nobody else.
 type world struct {
-	t     *testing.T
-	dir   string
-	packs *pack.Store
-	order []string // of published volumes
-	needs [][]pack.ID
-	fail  func(label string) error
+	t       *testing.T
+	dir     string
+	packs   *pack.Store
+	order   []string // of published volumes
+	needs   [][]pack.ID
+	fail    func(label string) error
+	journal string // folder, none if empty
+	budget  int64
 }
 
 func newWorld(t *testing.T) *world {
@@ -48,7 +51,7 @@ func (w *world) reopen() {
 func (w *world) open(label string, last Last) *Volume {
 	w.t.Helper()
 	v, err := Open(ctx, last, Options{
-		Label: label, Self: crypto.DeviceID{1}, Name: "a.id", Packs: w.packs, Budget: &Budget{Max: 4 << 20},
+		Label: label, Self: crypto.DeviceID{1}, Name: "a.id", Packs: w.packs, Budget: &Budget{Max: cmp.Or(w.budget, 4<<20)}, Journal: w.journal,
 		Member: func(string) bool { return true },
 		Source: func(context.Context, string) ([]storage.Provider, func(string, error), error) {
 			return nil, func(string, error) {}, nil

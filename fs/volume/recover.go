@@ -1,0 +1,187 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"satchel/crypto"
+	"satchel/fs/journal"
+	"satchel/fs/tree"
+	"satchel/storage/pack"
+)
+
+// openJournal opens the volume's journal and makes what is in it again.
+func (v *Volume) openJournal(ctx context.Context) error {
+	if v.opt.Journal == "" || v.opt.ReadOnly {
+		return nil
+	}
+	base := journal.Base{Seq: v.last.Seq, Head: [32]byte(v.last.Head)}
+	var found []recovered
+	log, err := journal.Open(v.opt.Journal, v.opt.JournalKey, base, func(payload []byte) error {
+		changes, files, err := parseBatch(payload)
+		found = append(found, recovered{changes, files})
+		return err
+	})
+	if err == nil {
+		v.sync.log = log
+		err = v.replay(ctx, found)
+	}
+	if err != nil {
+		return fmt.Errorf("volume %s: journal: %w", v.opt.Label, err)
+	}
+	return nil
+}
+
+// recovered is a batch as it was found in the journal.
+type recovered struct {
+	changes []byte // encoded tree.Batch, nil for none
+	files   []fileChange
+}
+
+// replay makes the changes of batches again.
+func (v *Volume) replay(ctx context.Context, found []recovered) error {
+	if err := v.adopt(ctx, found); err != nil {
+		return err
+	}
+	for _, r := range found {
+		if err := v.replayOne(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *Volume) replayOne(ctx context.Context, r recovered) error {
+	err := v.do(ctx, func() error {
+		if r.changes == nil {
+			return nil
+		}
+		gone, err := v.tree.Restore(r.changes)
+		if err != nil {
+			return err
+		}
+		for _, id := range gone {
+			v.unlink(id, tree.Info{ID: id})
+		}
+		v.touched()
+		return nil
+	})
+	for _, c := range r.files {
+		if err == nil {
+			err = v.replayFile(ctx, c)
+		}
+	}
+	return err
+}
+
+// adopt goes on with the open packs to which the files' new chunks refer, and
+// checks these. Packs that were closed have to be at the quorum before the next
+// head leaves.
+func (v *Volume) adopt(ctx context.Context, found []recovered) error {
+	var files []fileChange
+	for _, r := range found {
+		files = append(files, r.files...)
+	}
+	ends := make(map[pack.ID]int64)
+	for _, c := range files {
+		for i, s := range c.stored {
+			if s.ref.IsZero() || s.ref.Owner != v.opt.Name {
+				continue
+			}
+			id, closed := v.opt.Packs.Resolve(pack.ID(s.ref.Pack))
+			if closed {
+				s.ref.Pack = [32]byte(id)
+				c.stored[i] = s
+				v.madeBefore(id)
+				continue
+			}
+			ends[id] = max(ends[id], int64(s.ref.Off)+int64(s.ref.Len))
+		}
+	}
+	for id, end := range ends {
+		if err := v.adoptOne(id, end); err != nil {
+			return err
+		}
+	}
+	for _, c := range files {
+		for _, s := range c.stored {
+			if s.ref.IsZero() {
+				continue
+			}
+			if _, err := v.segment(ctx, crypto.TypeChunk, s.ref); err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (v *Volume) madeBefore(id pack.ID) {
+	v.packMu.Lock()
+	defer v.packMu.Unlock()
+	if !slices.Contains(v.made, id) {
+		v.made = append(v.made, id)
+	}
+}
+
+// adoptOne goes on with an open pack of which so many bytes are needed.
+func (v *Volume) adoptOne(id pack.ID, size int64) error {
+	v.packMu.Lock()
+	defer v.packMu.Unlock()
+	w, err := v.opt.Packs.Adopt(id, size)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // it may have been closed under a name that nobody noted: reading tells
+	}
+	if err != nil {
+		return fmt.Errorf("%s: pack: %w", v.opt.Label, err)
+	}
+	v.unclosed = append(v.unclosed, w)
+	return nil
+}
+
+// replayFile makes what a batch says of a file again.
+func (v *Volume) replayFile(ctx context.Context, c fileChange) error {
+	var n *Node
+	err := v.do(ctx, func() error {
+		info, err := v.tree.Get(c.id)
+		if errors.Is(err, os.ErrNotExist) {
+			// A conflict copy is known by its folder only.
+			info, err = v.tree.Lookup(c.dir, c.name)
+		}
+		if err != nil {
+			return err
+		}
+		n = v.node(info)
+		f, err := n.openFile(v)
+		if err != nil {
+			return err
+		}
+		if c.since.low < f.size {
+			f.cut(v, c.since.low)
+		}
+		f.size = c.size
+		for i, s := range c.stored {
+			f.restoreStored(v, i, s.is, s.ref, s.edge)
+		}
+		n.written(v, c.mtime)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.name, err)
+	}
+	for _, s := range c.spans {
+		if err := n.writeChunk(ctx, s.chunk, s.off, s.data); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	_, err = n.locked(func(v *Volume, n *Node) error {
+		n.file.size, n.file.mtime = c.size, c.mtime
+		n.file.synced()
+		n.file.since.any = false
+		return nil
+	})
+	return err
+}

@@ -16,9 +16,8 @@ import (
 // each a byte for its kind, its length (uvarint) and its bytes:
 //
 //	T  a tree.Batch
-//	F  a file: identity (16), its directory (16), uvarint length and bytes of its
-//	   name, the smallest size that it had since (uvarint), its size (uvarint), the
-//	   time of its last change (8)
+//	F  a file: identity (16), the smallest size that it had since (uvarint), its
+//	   size (uvarint), the time of its last change (8), its path
 //	C  a chunk of the last file that is stored otherwise than before: its number
 //	   (uvarint), then nothing if nothing of it is stored, else how much of it counts
 //	   (uvarint; 0 for all), and unless it is a hole pack (32), offset, length
@@ -37,8 +36,7 @@ type batch struct {
 type fileChange struct {
 	node   *Node
 	id     tree.Identity
-	dir    tree.Identity
-	name   string
+	path   string // names from the root, with slashes between
 	size   int64
 	mtime  int64
 	since  since
@@ -54,9 +52,9 @@ type storedChunk struct {
 }
 
 // change returns what changed of the node's dirty file, with the lock held.
-func (n *Node) change(info tree.Info) fileChange {
+func (n *Node) change(path string) fileChange {
 	f := n.file
-	c := fileChange{node: n, id: n.id, dir: info.Dir, name: info.Name, size: f.size, mtime: f.mtime,
+	c := fileChange{node: n, id: n.id, path: path, size: f.size, mtime: f.mtime,
 		since: f.since, stored: make(map[uint64]storedChunk), spans: f.unsynced()}
 	for i := range f.since.stale {
 		ref, ok := f.sealed[i]
@@ -99,12 +97,10 @@ func (b *batch) encode(local func(tree.Ref) tree.Ref) ([]byte, error) {
 }
 
 func (c *fileChange) append(out []byte, local func(tree.Ref) tree.Ref) []byte {
-	b := slices.Concat(c.id[:], c.dir[:])
-	b = binary.AppendUvarint(b, uint64(len(c.name)))
-	b = append(b, c.name...)
-	b = binary.AppendUvarint(b, uint64(c.since.low))
+	b := binary.AppendUvarint(slices.Clone(c.id[:]), uint64(c.since.low))
 	b = binary.AppendUvarint(b, uint64(c.size))
-	out = record(out, 'F', binary.BigEndian.AppendUint64(b, uint64(c.mtime)))
+	b = binary.BigEndian.AppendUint64(b, uint64(c.mtime))
+	out = record(out, 'F', append(b, c.path...))
 	for _, i := range slices.Sorted(maps.Keys(c.stored)) {
 		s := c.stored[i]
 		b := binary.AppendUvarint(nil, i)
@@ -202,11 +198,10 @@ func parseBatch(b []byte) (changes []byte, files []fileChange, err error) {
 func (p *parser) file() fileChange {
 	c := fileChange{stored: make(map[uint64]storedChunk)}
 	copy(c.id[:], p.bytes(16))
-	copy(c.dir[:], p.bytes(16))
-	c.name = string(p.bytes(int(p.number(255))))
 	c.since.low = int64(p.number(maxFile))
 	c.size = int64(p.number(maxFile))
 	c.mtime = int64(binary.BigEndian.Uint64(p.bytes(8)))
+	c.path, p.b = string(p.b), nil
 	return c
 }
 

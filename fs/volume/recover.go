@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"satchel/crypto"
 	"satchel/fs/journal"
@@ -112,7 +113,7 @@ func (v *Volume) adopt(ctx context.Context, found []recovered) error {
 				continue
 			}
 			if _, err := v.segment(ctx, crypto.TypeChunk, s.ref); err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
+				return fmt.Errorf("%s: %w", c.path, err)
 			}
 		}
 	}
@@ -142,14 +143,23 @@ func (v *Volume) adoptOne(id pack.ID, size int64) error {
 	return nil
 }
 
+// find looks a path up, with the lock held.
+func (v *Volume) find(path string) (info tree.Info, err error) {
+	for name := range strings.SplitSeq(path, "/") {
+		if info, err = v.tree.Lookup(info.ID, name); err != nil {
+			break
+		}
+	}
+	return info, err
+}
+
 // replayFile makes what a batch says of a file again.
 func (v *Volume) replayFile(ctx context.Context, c fileChange) error {
 	var n *Node
 	err := v.do(ctx, func() error {
-		info, err := v.tree.Get(c.id)
-		if errors.Is(err, os.ErrNotExist) {
-			// A conflict copy is known by its folder only.
-			info, err = v.tree.Lookup(c.dir, c.name)
+		info, err := v.find(c.path)
+		if err == nil && info.ID != c.id {
+			err = fmt.Errorf("another file: %w", errBatch)
 		}
 		if err != nil {
 			return err
@@ -170,11 +180,11 @@ func (v *Volume) replayFile(ctx context.Context, c fileChange) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", c.name, err)
+		return fmt.Errorf("%s: %w", c.path, err)
 	}
 	for _, s := range c.spans {
 		if err := n.writeChunk(ctx, s.chunk, s.off, s.data); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+			return fmt.Errorf("%s: %w", c.path, err)
 		}
 	}
 	_, err = n.locked(func(v *Volume, n *Node) error {

@@ -153,11 +153,11 @@ func (v *Volume) instant() (*batch, error) {
 		if n.state != live {
 			return nil, errCommit
 		}
-		info, err := v.tree.Get(n.id)
+		path, err := v.tree.Path(n.id)
 		if err != nil {
 			return nil, errCommit
 		}
-		b.files = append(b.files, n.change(info))
+		b.files = append(b.files, n.change(path))
 	}
 	if b.tree = v.tree.Take(); b.tree != nil && b.tree.Len() > maxBatch {
 		b.putBack(v)

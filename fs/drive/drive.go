@@ -222,6 +222,9 @@ func (d *Drive) Close() error {
 		d.opt.Log.Info("not everything is uploaded yet; it goes on with the next start", "err", e)
 	}
 	cancel()
+	for _, v := range d.openVolumes() {
+		err = errors.Join(err, v.Close())
+	}
 	return errors.Join(err, d.closeStores())
 }
 

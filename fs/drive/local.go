@@ -16,6 +16,8 @@ const (
 	// longest how long a change waits at most.
 	idle    = 2 * time.Second
 	longest = 30 * time.Second
+	// saveEvery is how often what changed goes to the journal, though nobody syncs.
+	saveEvery = 5 * time.Second
 	// retryHeld is the pause between tries to publish what is held.
 	retryHeld = 5 * time.Second
 	// reserve is kept free on the local disk, so that a full one can still be
@@ -27,14 +29,24 @@ const (
 func (d *Drive) commitLoop(ctx context.Context) {
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
+	var saved time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
+			save := now.Sub(saved) > saveEvery
+			if save {
+				saved = now
+			}
 			for _, v := range d.openVolumes() {
 				d.publishHeld(ctx, v, now)
 				dirty, changed, since := v.Dirty()
+				if dirty && save {
+					if err := v.Save(); err != nil {
+						d.opt.Log.Warn("journal", "folder", v.Label(), "err", err)
+					}
+				}
 				if !dirty || now.Before(v.retryAt()) || now.Sub(changed) < idle && now.Sub(since) < longest {
 					continue
 				}

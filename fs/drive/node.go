@@ -360,7 +360,7 @@ func (n *Node) Fsync(ctx context.Context) error {
 	if n.in == nil {
 		return nil
 	}
-	return n.in.Volume().Commit(ctx)
+	return n.in.Volume().Sync(ctx)
 }
 
 // A Handle is an open file. Release it once.

@@ -21,6 +21,8 @@ func (d *Drive) pollLoop(ctx context.Context) {
 	defer t.Stop()
 	if err := d.openKnown(ctx); err != nil {
 		d.opt.Log.Warn("not all folders are open", "err", err)
+	} else if err := d.packs.DropLeft(); err != nil { // all journals were read
+		d.opt.Log.Warn("packs that a crash left", "err", err)
 	}
 	for {
 		changed := d.opt.Names.Changed()

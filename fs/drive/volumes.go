@@ -254,18 +254,21 @@ func (h hidden) Error() string { return h.err.Error() }
 
 func (d *Drive) volumeOptions(v *openVolume) volume.Options {
 	return volume.Options{
-		Label:    v.of.Folder(d.opt.Name),
-		Self:     d.self,
-		Name:     string(d.opt.Name),
-		ReadOnly: v.of.Kind == profile.Public && v.of.Names[0] != d.opt.Name,
-		Foreign:  len(v.members) > 0,
-		UID:      d.opt.UID,
-		GID:      d.opt.GID,
-		Packs:    d.packs,
-		Secret:   d.opt.Keys.LocalSecret,
-		Budget:   d.budget,
-		Member:   func(name string) bool { return v.of.Has(chain.Name(name)) },
-		Source:   d.source,
+		Label:      v.of.Folder(d.opt.Name),
+		Self:       d.self,
+		Name:       string(d.opt.Name),
+		ReadOnly:   v.of.Kind == profile.Public && v.of.Names[0] != d.opt.Name,
+		Foreign:    len(v.members) > 0,
+		UID:        d.opt.UID,
+		GID:        d.opt.GID,
+		Packs:      d.packs,
+		Journal:    d.journal(v.of),
+		Warn:       func(err error) { d.opt.Log.Error("damage", "err", err) },
+		JournalKey: crypto.LocalKey(d.opt.Keys.StateKey, "journal", v.of.Key()),
+		Secret:     d.opt.Keys.LocalSecret,
+		Budget:     d.budget,
+		Member:     func(name string) bool { return v.of.Has(chain.Name(name)) },
+		Source:     d.source,
 		Publish: func(ctx context.Context, c volume.Commit) (crypto.Hash, error) {
 			return d.publish(ctx, v, c)
 		},

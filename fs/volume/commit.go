@@ -322,6 +322,7 @@ func (v *Volume) publish(ctx context.Context) error {
 		v.sync.mu.Lock()                                                     // a batch that began before the commit may be on its way
 		_ = v.sync.log.Begin(journal.Base{Seq: c.Seq, Head: [32]byte(head)}) // else each Sync commits until it can
 		v.sync.mu.Unlock()
+		_ = v.opt.Packs.Settled(packs) // what stays of their old names costs nothing else
 	}
 	v.mu.Lock()
 	v.last = Last{Commit: c, Head: head}

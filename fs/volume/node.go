@@ -17,6 +17,7 @@ import (
 
 var (
 	errReadOnly = fmt.Errorf("this folder is somebody else's: %w", syscall.EROFS)
+	errClosed   = fmt.Errorf("volume: %w", os.ErrClosed)
 	errNoAttr   = fmt.Errorf("no such attribute: %w", syscall.ENODATA)
 )
 
@@ -45,6 +46,7 @@ type Node struct {
 	state  state
 	info   tree.Info // what a node shows that is not live
 	file   *file     // dirty data, nil if there is none
+	count  count     // of stored chunks
 	looked int       // look-ups that Forget has not taken back
 	opens  int
 }

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,11 +9,17 @@ import (
 	"slices"
 	"strings"
 
-	"satchel/crypto"
 	"satchel/fs/journal"
 	"satchel/fs/tree"
 	"satchel/storage/pack"
 )
+
+func (v *Volume) withJournal(ctx context.Context) (*Volume, error) {
+	if err := v.openJournal(ctx); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
 
 // openJournal opens the volume's journal and makes what is in it again.
 func (v *Volume) openJournal(ctx context.Context) error {
@@ -21,19 +28,39 @@ func (v *Volume) openJournal(ctx context.Context) error {
 	}
 	base := journal.Base{Seq: v.last.Seq, Head: [32]byte(v.last.Head)}
 	var found []recovered
+	var damage error
 	log, err := journal.Open(v.opt.Journal, v.opt.JournalKey, base, func(payload []byte) error {
 		changes, files, err := parseBatch(payload)
-		found = append(found, recovered{changes, files})
-		return err
+		if damage = cmp.Or(damage, err); damage == nil {
+			found = append(found, recovered{changes, files})
+		}
+		return nil
 	})
 	if err == nil {
-		v.sync.log = log
 		err = v.replay(ctx, found)
+		if errors.Is(err, errBatch) || errors.Is(err, tree.ErrFormat) {
+			damage, err = cmp.Or(damage, err), nil
+		}
 	}
 	if err != nil {
+		if log != nil {
+			_ = log.Close()
+		}
 		return fmt.Errorf("volume %s: journal: %w", v.opt.Label, err)
 	}
+	v.sync.log = log
+	if damage != nil {
+		// What is behind it would not be found again: the next Sync is a commit.
+		v.merged = true
+		v.warn(fmt.Errorf("volume %s: journal: what was synced last is lost: %w", v.opt.Label, damage))
+	}
 	return nil
+}
+
+func (v *Volume) warn(err error) {
+	if v.opt.Warn != nil {
+		v.opt.Warn(err)
+	}
 }
 
 // recovered is a batch as it was found in the journal.
@@ -44,7 +71,7 @@ type recovered struct {
 
 // replay makes the changes of batches again.
 func (v *Volume) replay(ctx context.Context, found []recovered) error {
-	if err := v.adopt(ctx, found); err != nil {
+	if err := v.adopt(found); err != nil {
 		return err
 	}
 	for _, r := range found {
@@ -78,10 +105,10 @@ func (v *Volume) replayOne(ctx context.Context, r recovered) error {
 	return err
 }
 
-// adopt goes on with the open packs to which the files' new chunks refer, and
-// checks these. Packs that were closed have to be at the quorum before the next
-// head leaves.
-func (v *Volume) adopt(ctx context.Context, found []recovered) error {
+// adopt goes on with the open packs to which the files' new chunks refer. Packs
+// that were closed have to be at the quorum before the next head leaves. Readers
+// check the chunks.
+func (v *Volume) adopt(found []recovered) error {
 	var files []fileChange
 	for _, r := range found {
 		files = append(files, r.files...)
@@ -107,16 +134,6 @@ func (v *Volume) adopt(ctx context.Context, found []recovered) error {
 			return err
 		}
 	}
-	for _, c := range files {
-		for _, s := range c.stored {
-			if s.ref.IsZero() {
-				continue
-			}
-			if _, err := v.segment(ctx, crypto.TypeChunk, s.ref); err != nil {
-				return fmt.Errorf("%s: %w", c.path, err)
-			}
-		}
-	}
 	return nil
 }
 
@@ -134,7 +151,8 @@ func (v *Volume) adoptOne(id pack.ID, size int64) error {
 	defer v.packMu.Unlock()
 	w, err := v.opt.Packs.Adopt(id, size)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil // it may have been closed under a name that nobody noted: reading tells
+		v.warn(fmt.Errorf("volume %s: journal: some written bytes are lost: %w", v.opt.Label, err))
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("%s: pack: %w", v.opt.Label, err)
@@ -194,4 +212,15 @@ func (v *Volume) replayFile(ctx context.Context, c fileChange) error {
 		return nil
 	})
 	return err
+}
+
+// Close releases the journal. What is not synced is lost: commit before.
+func (v *Volume) Close() error {
+	v.mu.Lock()
+	v.frozen = errClosed
+	v.mu.Unlock()
+	if v.sync.log == nil {
+		return nil
+	}
+	return v.sync.log.Close()
 }

@@ -58,6 +58,18 @@ func (v *Volume) Sync(ctx context.Context) error {
 // errPublishing says that the journal waits for the end of a commit.
 var errPublishing = errors.New("a commit is on its way")
 
+// Save appends what changed to the journal, so that a crash loses little of what
+// nobody synced. Where a batch is not enough it does nothing.
+func (v *Volume) Save() error {
+	if v.sync.log == nil {
+		return nil
+	}
+	if err := v.share(); err != nil && err != errPublishing && err != errCommit {
+		return err
+	}
+	return nil
+}
+
 // share returns when a batch that began after the call is on the disk.
 func (v *Volume) share() error {
 	s := &v.sync

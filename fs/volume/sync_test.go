@@ -215,6 +215,36 @@ func differ(got, want map[string]string) string {
 	return b.String()
 }
 
+// TestCutAndGrown: what truncating cut off is not there after a crash, though
+// the file has its size again.
+func TestCutAndGrown(t *testing.T) {
+	for name, before := range map[string]func(v *Volume) error{
+		"committed": func(v *Volume) error { return v.Commit(ctx) },
+		"synced":    func(v *Volume) error { return v.Sync(ctx) },
+		"neither":   func(v *Volume) error { return nil },
+	} {
+		w := newWorld(t)
+		w.journal = filepath.Join(t.TempDir(), "journal")
+		v := w.open("Private", Last{})
+		n := write(t, v.Root(), "f", random(1, 5000))
+		if err := before(v); err != nil {
+			t.Fatal(err)
+		}
+		for _, size := range []uint64{10, 5000} {
+			must[tree.Info](t)(n.SetAttr(ctx, Change{Size: &size}))
+		}
+		if err := v.Sync(ctx); err != nil {
+			t.Fatal(err)
+		}
+		last := v.Last()
+		w.reopen()
+		want := append(random(1, 5000)[:10:10], make([]byte, 4990)...)
+		if got := read(t, w.open("Private", last).Root(), "f"); !bytes.Equal(got, want) {
+			t.Errorf("%s: got %d bytes, not the ones", name, len(got))
+		}
+	}
+}
+
 // TestSyncIsShared has many wait for batches at once: each finds its file after a
 // crash.
 func TestSyncIsShared(t *testing.T) {

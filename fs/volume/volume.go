@@ -46,7 +46,9 @@ type Options struct {
 	Secret   [32]byte // local; inode numbers come from it
 	// Journal is the folder of the journal, sealed under JournalKey; without one
 	// every Sync is a commit.
-	Journal    string
+	Journal string
+	// Warn, if set, is told of damage that was found and could be gone around.
+	Warn       func(error)
 	JournalKey [32]byte
 	Budget     *Budget // bounds dirty memory, shared by all volumes of a drive
 
@@ -136,7 +138,7 @@ func Open(ctx context.Context, last Last, o Options) (*Volume, error) {
 	v.closing = make(map[*pack.Writer]struct{})
 	if last.Seq == 0 {
 		v.tree = tree.New(o.Self, o.Name, v.cache.load)
-		return v, v.openJournal(ctx)
+		return v.withJournal(ctx)
 	}
 	// A head covers its own dot.
 	merged := maps.Clone(last.Vector)
@@ -148,7 +150,7 @@ func Open(ctx context.Context, last Last, o Options) (*Volume, error) {
 	if err != nil {
 		return nil, fmt.Errorf("volume %s: %w", o.Label, err)
 	}
-	return v, v.openJournal(ctx)
+	return v.withJournal(ctx)
 }
 
 // Label is the volume's folder in the mount.

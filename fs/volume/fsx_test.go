@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ type fsx struct {
 	v     *Volume
 	files []*modelled
 	log   []string
+	stop  func() // what happens beside
 }
 
 type modelled struct {
@@ -79,6 +81,7 @@ func newFsx(t *testing.T, seed int64) *fsx {
 		x.files = append(x.files, &modelled{name: fmt.Sprint("f", i), n: n})
 	}
 	x.openHandles()
+	x.beside()
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("budget %d, last steps:\n%s", x.v.opt.Budget.Max, strings.Join(x.log[max(0, len(x.log)-40):], "\n"))
@@ -92,6 +95,41 @@ func (x *fsx) openHandles() {
 		f.h = must[*Handle](x.t)(f.n.Open(ctx, true, false, false))
 		f.app = must[*Handle](x.t)(f.n.Open(ctx, true, true, false))
 	}
+}
+
+// beside starts to seal, sync and commit beside the steps, every other time.
+func (x *fsx) beside() {
+	if x.r.Intn(2) == 0 {
+		x.stop = func() {}
+		return
+	}
+	v, r, done := x.v, rand.New(rand.NewSource(x.r.Int63())), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Duration(r.Intn(5)) * time.Millisecond):
+			}
+			var err error
+			switch r.Intn(10) {
+			case 0:
+				err = v.Commit(ctx)
+			case 1:
+				err = v.Sync(ctx)
+			default:
+				if n, i, c := v.anyChunk(nil); c != nil {
+					err = n.sealChunk(ctx, i, c, false)
+				}
+			}
+			if err != nil {
+				x.t.Errorf("beside: %v", err)
+			}
+		}
+	})
+	x.stop = sync.OnceFunc(func() { close(done); wg.Wait() })
+	x.t.Cleanup(x.stop)
 }
 
 func (x *fsx) note(format string, a ...any) { x.log = append(x.log, fmt.Sprintf(format, a...)) }
@@ -269,6 +307,7 @@ func (x *fsx) seal(f *modelled) {
 // reopen starts again from the last commit, or from the journal.
 func (x *fsx) reopen(commit bool) {
 	x.note("reopen, commit %v", commit)
+	x.stop()
 	if commit {
 		x.check(x.v.Commit(ctx))
 	} else {
@@ -293,6 +332,7 @@ func (x *fsx) reopen(commit bool) {
 	for _, f := range x.files {
 		x.compareAll(f)
 	}
+	x.beside()
 }
 
 func (x *fsx) inMemory() (sum int64) {

@@ -130,9 +130,15 @@ func haveFuseHere(t *testing.T) {
 // mountDrive mounts d until the test ends.
 func mountDrive(t *testing.T, d *drive.Drive) *place {
 	t.Helper()
+	return mountDriveFor(t, d, Options{})
+}
+
+func mountDriveFor(t *testing.T, d *drive.Drive, o Options) *place {
+	t.Helper()
 	haveFuseHere(t)
 	dir := t.TempDir()
-	m, err := MountAt(dir, d, Options{Log: testLog(t), FSName: "test"})
+	o.Log, o.FSName = testLog(t), "test"
+	m, err := MountAt(dir, d, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,8 +153,13 @@ func mountDrive(t *testing.T, d *drive.Drive) *place {
 // newPlace mounts a new drive of alice.id.
 func newPlace(t *testing.T) *place {
 	t.Helper()
+	return newPlaceFor(t, Options{})
+}
+
+func newPlaceFor(t *testing.T, o Options) *place {
+	t.Helper()
 	haveFuseHere(t)
-	return mountDrive(t, drivetest.New(t).Person("alice.id", "a").Join())
+	return mountDriveFor(t, drivetest.New(t).Person("alice.id", "a").Join(), o)
 }
 
 // A teller is a child that is telling its story.

@@ -36,6 +36,7 @@ func init() {
 		"with a look":                 withLook,
 		"with a reader":               withReader,
 		"with changes from elsewhere": withChanges,
+		"with posix":                  withPosix,
 	}
 }
 

@@ -2,8 +2,8 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"os"
-	"syscall"
 
 	"bazil.org/fuse"
 
@@ -29,23 +29,46 @@ func (m *Mount) make(ctx context.Context, h *fuse.Header, name string, o drive.C
 	})
 }
 
+// makeOrFind is make, but what is there already is found.
+func (m *Mount) makeOrFind(ctx context.Context, h *fuse.Header, name string, o drive.CreateOptions) (e entry, made bool, err error) {
+	exclusive := o.Exclusive
+	o.Exclusive = true
+	if e, err = m.make(ctx, h, name, o); exclusive || !errors.Is(err, os.ErrExist) {
+		return e, true, err
+	}
+	dir, err := m.node(h.Node)
+	if err != nil {
+		return entry{}, false, err
+	}
+	e, err = m.find(ctx, func() (*drive.Node, error) { return dir.Lookup(ctx, name) })
+	return e, false, err
+}
+
 // create makes and opens a file. That it can be written to does not depend on
 // its mode.
 func (m *Mount) create(ctx context.Context, r *fuse.CreateRequest) error {
-	e, err := m.make(ctx, &r.Header, r.Name, drive.CreateOptions{
+	e, made, err := m.makeOrFind(ctx, &r.Header, r.Name, drive.CreateOptions{
 		Mode:      r.Mode,
 		Exclusive: r.Flags&fuse.OpenExclusive != 0,
 	})
 	if err != nil {
 		return err
 	}
-	h, err := e.node.Open(ctx, openFlags(r.Flags))
+	flags := openFlags(r.Flags)
+	if made {
+		flags &^= os.O_TRUNC
+	}
+	h, err := e.node.Open(ctx, flags)
 	if err != nil {
 		m.nodes.forget(e.id, 1)
 		return err
 	}
-	if r.Flags&fuse.OpenTruncate != 0 {
-		e.attr.Size, e.attr.Blocks = 0, 0
+	if flags&os.O_TRUNC != 0 {
+		if e.attr, err = e.node.Attr(ctx); err != nil {
+			h.Release()
+			m.nodes.forget(e.id, 1)
+			return err
+		}
 	}
 	answer(&r.Header, appendOpen(e.append(nil), m.handles.addFile(h), fuse.OpenKeepCache))
 	return nil
@@ -86,8 +109,32 @@ func (m *Mount) readlink(ctx context.Context, r *fuse.ReadlinkRequest) error {
 	return nil
 }
 
-// link refuses hard links in the words of link(2).
-func (m *Mount) link(*fuse.LinkRequest) error { return syscall.EPERM }
+// link gives a file another name.
+func (m *Mount) link(ctx context.Context, r *fuse.LinkRequest) error {
+	dir, err := m.node(r.Node)
+	if err != nil {
+		return err
+	}
+	n, err := m.node(r.OldNode)
+	if err != nil {
+		return err
+	}
+	made := false
+	e, err := m.find(ctx, func() (*drive.Node, error) {
+		if !made {
+			if err := n.Link(ctx, dir, r.NewName); err != nil {
+				return nil, err
+			}
+			made = true
+		}
+		return dir.Lookup(ctx, r.NewName)
+	})
+	if err != nil {
+		return err
+	}
+	answer(&r.Header, e.append(nil))
+	return nil
+}
 
 func (m *Mount) remove(ctx context.Context, r *fuse.RemoveRequest) error {
 	dir, err := m.node(r.Node)

@@ -14,8 +14,11 @@ import (
 
 // Requests that the library doesn't know.
 const (
-	opReaddirplus = 44
-	opRename2     = 45
+	opReaddirplus   = 44
+	opRename2       = 45
+	opLseek         = 46
+	opCopyFileRange = 47
+	opTmpfile       = 51
 )
 
 // door tells whether the library's layout is the one that body and initFlags

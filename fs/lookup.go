@@ -12,6 +12,9 @@ import (
 	"satchel/fs/drive"
 )
 
+// maxName is how many bytes a name may have.
+const maxName = 255
+
 const (
 	// keep is how long the kernel may keep names and attributes. It is told of
 	// every change from elsewhere, so this only bounds the harm of a lost note.
@@ -70,6 +73,9 @@ func (m *Mount) count(get func() (*drive.Node, error)) (fuse.NodeID, *drive.Node
 }
 
 func (m *Mount) lookup(ctx context.Context, r *fuse.LookupRequest) error {
+	if len(r.Name) > maxName {
+		return syscall.ENAMETOOLONG
+	}
 	dir, err := m.node(r.Node)
 	if err != nil {
 		return err

@@ -17,17 +17,22 @@ func (m *Mount) rename(ctx context.Context, r *fuse.RenameRequest) error {
 	return nil
 }
 
-// rename2 is renameat2(2): of its flags, no-replace is known. Two programs that
-// save by renaming never overwrite each other with it.
-func (m *Mount) rename2(ctx context.Context, r *fuse.UnrecognizedRequest) error {
+// rename2 is renameat2(2): of its flags, no-replace and exchange are known. Two
+// programs that save by renaming never overwrite each other with the first.
+func (m *Mount) rename2(ctx context.Context, r *fuse.UnrecognizedRequest) (err error) {
 	in, ok := parseRename2(body(r))
 	if !ok {
 		return syscall.ENOSYS
 	}
-	if in.flags&^unix.RENAME_NOREPLACE != 0 {
-		return syscall.EINVAL
+	switch in.flags {
+	case 0, unix.RENAME_NOREPLACE:
+		err = m.move(ctx, r.Node, in.oldName, in.newDir, in.newName, in.flags != 0)
+	case unix.RENAME_EXCHANGE:
+		err = m.exchange(ctx, r.Node, in)
+	default:
+		err = syscall.EINVAL
 	}
-	if err := m.move(ctx, r.Node, in.oldName, in.newDir, in.newName, in.flags != 0); err != nil {
+	if err != nil {
 		return err
 	}
 	answer(&r.Header, nil)
@@ -44,6 +49,18 @@ func (m *Mount) move(ctx context.Context, oldDir fuse.NodeID, oldName string, ne
 		return err
 	}
 	return from.Rename(ctx, oldName, to, newName, noReplace)
+}
+
+func (m *Mount) exchange(ctx context.Context, dir fuse.NodeID, in rename2Request) error {
+	from, err := m.node(dir)
+	if err != nil {
+		return err
+	}
+	to, err := m.node(in.newDir)
+	if err != nil {
+		return err
+	}
+	return from.Exchange(ctx, in.oldName, to, in.newName)
 }
 
 // A rename2Request is the body of RENAME2: number of the new folder (8 bytes),

@@ -182,7 +182,7 @@ func (m *Mount) dispatch(ctx context.Context, r fuse.Request) error {
 	case *fuse.ReadlinkRequest:
 		return m.readlink(ctx, r)
 	case *fuse.LinkRequest:
-		return m.link(r)
+		return m.link(ctx, r)
 	case *fuse.RemoveRequest:
 		return m.remove(ctx, r)
 	case *fuse.RenameRequest:
@@ -195,6 +195,8 @@ func (m *Mount) dispatch(ctx context.Context, r fuse.Request) error {
 		return m.setxattr(ctx, r)
 	case *fuse.RemovexattrRequest:
 		return m.removexattr(ctx, r)
+	case *fuse.FAllocateRequest:
+		return m.fallocate(ctx, r)
 	case *fuse.StatfsRequest:
 		return m.statfs(ctx, r)
 	case *fuse.DestroyRequest:
@@ -214,6 +216,12 @@ func (m *Mount) unrecognized(ctx context.Context, r *fuse.UnrecognizedRequest) e
 		return m.readdirplus(ctx, r)
 	case opRename2:
 		return m.rename2(ctx, r)
+	case opLseek:
+		return m.lseek(ctx, r)
+	case opCopyFileRange:
+		return m.copyRange(ctx, r)
+	case opTmpfile:
+		return m.tmpfile(ctx, r)
 	}
 	return syscall.ENOSYS
 }

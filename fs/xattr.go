@@ -2,19 +2,27 @@ package fs
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"syscall"
 
 	"bazil.org/fuse"
 )
 
-// userXattr is the name space that the drive keeps. The kernel asks for others
-// with each write of a file that it sees for the first time.
-const userXattr = "user."
+// kept tells whether a name is in a name space of which the drive may keep some.
+// Access control lists are not.
+func kept(name string) bool {
+	for _, space := range [...]string{"user.", "trusted.", "security."} {
+		if strings.HasPrefix(name, space) {
+			return true
+		}
+	}
+	return false
+}
 
 func (m *Mount) getxattr(ctx context.Context, r *fuse.GetxattrRequest) error {
-	if !strings.HasPrefix(r.Name, userXattr) {
-		return syscall.ENODATA
+	if !kept(r.Name) {
+		return syscall.EOPNOTSUPP
 	}
 	n, err := m.node(r.Node)
 	if err != nil {
@@ -40,6 +48,9 @@ func (m *Mount) listxattr(ctx context.Context, r *fuse.ListxattrRequest) error {
 	if err != nil {
 		return err
 	}
+	if r.Uid != 0 {
+		names = slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(name, "trusted.") })
+	}
 	var resp fuse.ListxattrResponse
 	resp.Append(names...)
 	if r.Size != 0 && len(resp.Xattr) > int(r.Size) {
@@ -50,7 +61,7 @@ func (m *Mount) listxattr(ctx context.Context, r *fuse.ListxattrRequest) error {
 }
 
 func (m *Mount) setxattr(ctx context.Context, r *fuse.SetxattrRequest) error {
-	if !strings.HasPrefix(r.Name, userXattr) {
+	if !kept(r.Name) {
 		return syscall.EOPNOTSUPP
 	}
 	n, err := m.node(r.Node)
@@ -66,8 +77,8 @@ func (m *Mount) setxattr(ctx context.Context, r *fuse.SetxattrRequest) error {
 }
 
 func (m *Mount) removexattr(ctx context.Context, r *fuse.RemovexattrRequest) error {
-	if !strings.HasPrefix(r.Name, userXattr) {
-		return syscall.ENODATA
+	if !kept(r.Name) {
+		return syscall.EOPNOTSUPP
 	}
 	n, err := m.node(r.Node)
 	if err != nil {

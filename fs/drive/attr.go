@@ -22,6 +22,7 @@ type SetAttr struct {
 	Mode         *os.FileMode
 	UID, GID     *uint32
 	Atime, Mtime *time.Time
+	Touch        bool // the time of change, if nothing else
 }
 
 // CreateOptions say what Create makes. The type bits of Mode choose between

@@ -82,7 +82,7 @@ func (n *Node) attr(i tree.Info) Attr {
 	a := Attr{
 		Inode:  n.in.Inode(),
 		Size:   i.Size,
-		Blocks: (i.Size + 511) / 512,
+		Blocks: n.in.Blocks(),
 		Mode:   fileMode(i.Kind, i.Mode),
 		Nlink:  1,
 		UID:    i.UID,
@@ -333,7 +333,7 @@ func (n *Node) SetAttr(ctx context.Context, s SetAttr) (Attr, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
-	c := volume.Change{UID: s.UID, GID: s.GID, Size: s.Size}
+	c := volume.Change{UID: s.UID, GID: s.GID, Size: s.Size, Touch: s.Touch}
 	if s.Mode != nil {
 		_, mode := kindMode(*s.Mode)
 		c.Mode = &mode
@@ -352,6 +352,42 @@ func (n *Node) SetAttr(ctx context.Context, s SetAttr) (Attr, error) {
 		return Attr{}, err
 	}
 	return n.attr(info), nil
+}
+
+// Link gives the node, which is no folder, another name; between volumes the
+// error is EXDEV.
+func (n *Node) Link(ctx context.Context, dir *Node, name string) error {
+	if n.in == nil || dir.in == nil {
+		return os.ErrPermission
+	}
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	return n.in.Link(ctx, dir.in, name)
+}
+
+// Unnamed makes a file that has no name in the folder until Link gives it one.
+func (n *Node) Unnamed(ctx context.Context, o CreateOptions) (*Node, error) {
+	if n.in == nil {
+		return nil, os.ErrPermission
+	}
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	_, mode := kindMode(o.Mode)
+	c, err := n.in.Unnamed(ctx, volume.New{Kind: tree.File, Mode: mode, UID: o.UID, GID: o.GID})
+	if err != nil {
+		return nil, err
+	}
+	return n.d.wrap(c), nil
+}
+
+// Exchange has two names of the same volume change their places.
+func (n *Node) Exchange(ctx context.Context, name string, to *Node, toName string) error {
+	if n.in == nil || to.in == nil {
+		return os.ErrPermission
+	}
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	return n.in.Exchange(ctx, name, to.in, toName)
 }
 
 // Fsync returns when everything in the node's volume up to now would survive a
@@ -396,6 +432,28 @@ func (h *Handle) WriteAt(ctx context.Context, p []byte, off int64) (int, error) 
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	return h.h.WriteAt(ctx, p, off)
+}
+
+// Allocate is fallocate(2).
+func (h *Handle) Allocate(ctx context.Context, mode uint32, off, length int64) error {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	return h.h.Allocate(ctx, mode, off, length)
+}
+
+// Seek finds data or a hole, as lseek(2) does.
+func (h *Handle) Seek(ctx context.Context, off int64, whence int) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	return h.h.Seek(ctx, off, whence)
+}
+
+// CopyRange copies n bytes of h to another file, without their being read where
+// that can be. It returns how many there were.
+func (h *Handle) CopyRange(ctx context.Context, off int64, to *Handle, toOff, n int64) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	return volume.CopyRange(ctx, h.h, off, to.h, toOff, n)
 }
 
 // Flush is called with each close; what is written is committed soon after.

@@ -33,7 +33,7 @@ func (n *Node) Xattrs(ctx context.Context) ([]string, error) {
 	}
 	names := []string{xattrState, xattrBy, xattrFresh}
 	for k := range info.Xattrs {
-		if ownXattr(k) {
+		if n.own(k) {
 			names = append(names, k)
 		}
 	}
@@ -60,7 +60,7 @@ func (n *Node) Xattr(ctx context.Context, name string) ([]byte, error) {
 	case xattrFresh:
 		return []byte(n.d.fresh(n.in.Volume().Label())), nil
 	}
-	if v, ok := info.Xattrs[name]; ok && ownXattr(name) {
+	if v, ok := info.Xattrs[name]; ok && n.own(name) {
 		return v, nil
 	}
 	return nil, syscall.ENODATA
@@ -90,10 +90,19 @@ func (n *Node) RemoveXattr(ctx context.Context, name string) error {
 	return n.in.SetXattr(ctx, name, nil, 0)
 }
 
-// ownXattr tells whether an attribute in the tree is one that a user could have
-// set: another member may have planted any.
-func ownXattr(name string) bool {
-	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, xattrOwn) && !strings.Contains(name, "\x00")
+// own tells whether an attribute in the tree is one that a user could have set:
+// another member may have planted any.
+func (n *Node) own(name string) bool {
+	return n.space(name) && !strings.HasPrefix(name, xattrOwn) && !strings.Contains(name, "\x00")
+}
+
+// space tells whether the node can have attributes of the name's name space.
+// Those of the system are for folders in which nobody else writes.
+func (n *Node) space(name string) bool {
+	if strings.HasPrefix(name, "trusted.") || strings.HasPrefix(name, "security.") {
+		return n.d.mine(n.in.Volume().Label())
+	}
+	return strings.HasPrefix(name, "user.")
 }
 
 func (n *Node) mayXattr(name string) error {
@@ -102,8 +111,10 @@ func (n *Node) mayXattr(name string) error {
 		return os.ErrPermission
 	case n.in.IsRoot():
 		return syscall.ENOTSUP
-	case !strings.HasPrefix(name, "user."):
+	case !n.space(name):
 		return syscall.ENOTSUP
+	case strings.HasSuffix(name, ".") && strings.Count(name, ".") == 1:
+		return syscall.EINVAL
 	}
 	return nil
 }

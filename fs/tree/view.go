@@ -304,7 +304,9 @@ func (t *Tree) info(i *item) Info {
 	in.By = in.DataDot.Writer
 	if i.dir {
 		in.Mtime, _ = n.e.mtime()
-		in.Mtime = max(in.Mtime, n.sub.lately)
+		if n.sub.lately > in.Mtime && n.sub.lately != 0 {
+			in.Mtime = n.sub.lately
+		}
 		in.By = in.Dot.Writer
 	}
 	in.Ctime = max(a.Ctime, in.Mtime)

@@ -65,6 +65,7 @@ func (n *Node) written(v *Volume, now int64) {
 	n.file.dirty = true
 	n.file.since.any = true
 	n.file.mtime = now
+	n.ctime = now
 	if n.state != unlinked {
 		v.dirty[n] = struct{}{}
 		v.touched()

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -40,15 +41,17 @@ type Node struct {
 	outer     any
 
 	// Guarded by the volume's mutex.
-	id     tree.Identity
-	dir    bool
-	root   bool
-	state  state
-	info   tree.Info // what a node shows that is not live
-	file   *file     // dirty data, nil if there is none
-	count  count     // of stored chunks
-	looked int       // look-ups that Forget has not taken back
-	opens  int
+	id      tree.Identity
+	dir     bool
+	root    bool
+	unnamed bool // unlinked, and Link may still give it a name
+	state   state
+	info    tree.Info // what a node shows that is not live
+	file    *file     // dirty data, nil if there is none
+	count   count     // of stored chunks
+	ctime   int64     // of changes of which the tree keeps no time: of names and data
+	looked  int       // look-ups that Forget has not taken back
+	opens   int
 }
 
 // node returns the node of what info shows, with the lock held.
@@ -133,6 +136,7 @@ func (n *Node) show(v *Volume) (tree.Info, error) {
 		info.Size = uint64(n.file.size)
 		info.Mtime = n.file.mtime
 	}
+	info.Ctime = max(info.Ctime, n.ctime)
 	if v.opt.Foreign {
 		info.Mode &= 0o777
 		info.UID, info.GID = v.opt.UID, v.opt.GID
@@ -249,6 +253,10 @@ func (n *Node) Create(ctx context.Context, name string, o New) (c *Node, err err
 		if n.state != live {
 			return os.ErrNotExist
 		}
+		o, err := o.within(v, n)
+		if err != nil {
+			return err
+		}
 		info, err := v.tree.Create(n.id, name, tree.Spec{ID: id, Kind: o.Kind, Mode: o.Mode, UID: o.UID, GID: o.GID,
 			Now: now, Content: tree.InlineContent(o.Content)})
 		if err != nil {
@@ -260,6 +268,23 @@ func (n *Node) Create(ctx context.Context, name string, o New) (c *Node, err err
 		return nil
 	})
 	return c, err
+}
+
+// within returns o as it is made in the folder n: a setgid folder hands down its
+// group, and to folders that bit too.
+func (o New) within(v *Volume, n *Node) (New, error) {
+	if n.root || v.opt.Foreign {
+		return o, nil
+	}
+	dir, err := n.show(v)
+	if err != nil || dir.Mode&syscall.S_ISGID == 0 {
+		return o, err
+	}
+	o.GID = dir.GID
+	if o.Kind == tree.Dir {
+		o.Mode |= syscall.S_ISGID
+	}
+	return o, nil
 }
 
 func newIdentity() (id tree.Identity) {
@@ -287,10 +312,15 @@ func (n *Node) Remove(ctx context.Context, name string, dir bool) error {
 	})
 }
 
-// unlink detaches the node of an identity that was removed here, with the lock held.
+// unlink detaches the node of an identity of which a name was removed here, if
+// that was its last one, with the lock held.
 func (v *Volume) unlink(id tree.Identity, info tree.Info) {
 	n := v.nodes[id]
 	if n == nil {
+		return
+	}
+	n.ctime = time.Now().UnixNano()
+	if _, err := v.tree.Get(id); err == nil {
 		return
 	}
 	n.detach(v, unlinked, info)
@@ -319,16 +349,25 @@ func (n *Node) Rename(ctx context.Context, oldName string, to *Node, newName str
 		if to.vol.Load() != v {
 			return syscall.EXDEV
 		}
-		_, replaced, err := v.tree.Rename(n.id, oldName, to.id, newName, noReplace, time.Now().UnixNano())
+		now := time.Now().UnixNano()
+		moved, replaced, err := v.tree.Rename(n.id, oldName, to.id, newName, noReplace, now)
 		if err != nil {
 			return err
 		}
 		v.touched()
+		v.changedName(moved.ID, now)
 		if replaced != nil {
 			v.unlink(replaced.ID, *replaced)
 		}
 		return nil
 	})
+}
+
+// changedName notes when a name of id changed, with the lock held.
+func (v *Volume) changedName(id tree.Identity, now int64) {
+	if n := v.nodes[id]; n != nil {
+		n.ctime = now
+	}
 }
 
 // A Change of attributes; nil fields stay as they are.
@@ -337,6 +376,7 @@ type Change struct {
 	UID, GID     *uint32
 	Atime, Mtime *int64
 	Size         *uint64
+	Touch        bool // the time of change, if nothing else
 }
 
 // SetAttr changes attributes, the size among them.
@@ -348,7 +388,7 @@ func (n *Node) SetAttr(ctx context.Context, c Change) (info tree.Info, err error
 		}
 	}
 	err = n.do(ctx, func(v *Volume, n *Node) error {
-		if c.Mode != nil || c.UID != nil || c.GID != nil || c.Atime != nil || c.Mtime != nil {
+		if c.Mode != nil || c.UID != nil || c.GID != nil || c.Atime != nil || c.Mtime != nil || c.Touch {
 			if err := v.writable(); err != nil {
 				return err
 			}
@@ -364,6 +404,7 @@ func (n *Node) SetAttr(ctx context.Context, c Change) (info tree.Info, err error
 }
 
 func (n *Node) setAttr(v *Volume, c Change, now int64) error {
+	n.ctime = now
 	edit := func(a *tree.Attr) {
 		set(&a.Mode, c.Mode)
 		set(&a.Atime, c.Atime)
@@ -379,10 +420,8 @@ func (n *Node) setAttr(v *Volume, c Change, now int64) error {
 		n.info.Mode, n.info.UID, n.info.GID, n.info.Atime, n.info.Ctime = a.Mode, a.UID, a.GID, a.Atime, a.Ctime
 		set(&n.info.Mtime, c.Mtime)
 	} else {
-		if c.Mode != nil || c.UID != nil || c.GID != nil || c.Atime != nil {
-			if _, err := v.tree.SetAttr(n.id, edit); err != nil {
-				return err
-			}
+		if _, err := v.tree.SetAttr(n.id, edit); err != nil {
+			return err
 		}
 		if c.Mtime != nil && n.file == nil {
 			if _, err := v.tree.SetMtime(n.id, *c.Mtime, now); err != nil {
@@ -414,6 +453,7 @@ func (n *Node) SetXattr(ctx context.Context, name string, value []byte, flags in
 		if err != nil {
 			return err
 		}
+		now := time.Now().UnixNano()
 		_, have := info.Xattrs[name]
 		switch {
 		case have && flags&create != 0:
@@ -421,27 +461,30 @@ func (n *Node) SetXattr(ctx context.Context, name string, value []byte, flags in
 		case !have && (flags&replace != 0 || value == nil):
 			return errNoAttr
 		case n.state != live:
-			return os.ErrNotExist
+			n.info.Xattrs, n.info.Ctime = withXattr(n.info.Xattrs, name, value), now
+			return nil
 		}
 		_, err = v.tree.SetAttr(n.id, func(a *tree.Attr) {
-			// The map may be shared with what others were shown.
-			x := make(map[string][]byte, len(a.Xattrs)+1)
-			for k, b := range a.Xattrs {
-				x[k] = b
-			}
-			if value == nil {
-				delete(x, name)
-			} else {
-				x[name] = append([]byte{}, value...)
-			}
-			a.Xattrs = x
-			a.Ctime = time.Now().UnixNano()
+			a.Xattrs, a.Ctime = withXattr(a.Xattrs, name, value), now
 		})
 		if err == nil {
 			v.touched()
 		}
 		return err
 	})
+}
+
+// withXattr returns a copy of x, which others may have been shown, with an
+// attribute set or, if value is nil, without it.
+func withXattr(x map[string][]byte, name string, value []byte) map[string][]byte {
+	y := make(map[string][]byte, len(x)+1)
+	maps.Copy(y, x)
+	if value == nil {
+		delete(y, name)
+	} else {
+		y[name] = append([]byte{}, value...)
+	}
+	return y
 }
 
 // IsRoot tells whether the node is the volume's own folder.

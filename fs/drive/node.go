@@ -94,7 +94,7 @@ func (n *Node) attr(i tree.Info) Attr {
 	}
 	switch i.Kind {
 	case tree.Dir:
-		a.Nlink, a.Size, a.Blocks = 2, 4096, 8
+		a.Nlink, a.Size, a.Blocks = uint32(2+n.in.Subdirs()), 4096, 8
 	case tree.Char, tree.Block:
 		a.Size, a.Blocks, a.Rdev = 0, 0, rdev(i.Content.Inline)
 	}

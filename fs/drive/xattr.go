@@ -20,7 +20,8 @@ const (
 	xattrOwn   = "user.satchel."
 )
 
-// Xattrs lists the node's extended attributes.
+// Xattrs lists the node's extended attributes, but for those by which it tells
+// about itself: who copies a file with all that is listed can't set them.
 func (n *Node) Xattrs(ctx context.Context) ([]string, error) {
 	if n.in == nil {
 		return nil, nil
@@ -31,7 +32,7 @@ func (n *Node) Xattrs(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := []string{xattrState, xattrBy, xattrFresh}
+	var names []string
 	for k := range info.Xattrs {
 		if n.own(k) {
 			names = append(names, k)

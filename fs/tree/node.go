@@ -42,6 +42,7 @@ type folder struct {
 	names  map[string][]*node  // not what is shown: that is the view
 	odd    map[string]struct{} // names under which the view shows more than one thing
 	view   *view               // of the odd names, while its gen is the tree's
+	dirs   int                 // how many of names are directories
 	lately int64               // when something was removed here; not stored
 
 	// What is stored. A folder that is not loaded has nothing but top and digest.
@@ -109,6 +110,7 @@ func (t *Tree) setName(f *folder, name string, list []*node) {
 	if dirs(list) > 1 {
 		t.unions++
 	}
+	f.dirs += min(dirs(list), 1) - min(dirs(f.names[name]), 1)
 	if len(list) == 0 {
 		delete(f.names, name)
 	} else {

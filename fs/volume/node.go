@@ -487,6 +487,16 @@ func withXattr(x map[string][]byte, name string, value []byte) map[string][]byte
 	return y
 }
 
+// Subdirs returns how many folders are in the folder, as far as it was looked into.
+func (n *Node) Subdirs() int {
+	v := n.lock()
+	defer v.mu.Unlock()
+	if n = n.current(v); n.state != live {
+		return 0
+	}
+	return v.tree.Subdirs(n.id)
+}
+
 // IsRoot tells whether the node is the volume's own folder.
 func (n *Node) IsRoot() bool { return n.root }
 

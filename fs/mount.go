@@ -75,6 +75,7 @@ func MountAt(dir string, d *drive.Drive, o Options) (*Mount, error) {
 	}
 	m.start()
 	m.watching.Go(func() { m.notes.run(m.ctx, m.tell) })
+	m.watching.Go(func() { m.forgetCold(m.ctx) })
 	d.SetNotify(m.notes.add)
 	go m.finish()
 	if _, err := probe(dir, answerTime); err != nil {

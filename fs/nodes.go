@@ -11,26 +11,35 @@ import (
 // A table says which of the drive's nodes the kernel knows, and by what number.
 // A number is given to one node only, ever.
 type table struct {
-	mu    sync.Mutex
-	byID  map[fuse.NodeID]*known
-	ids   map[*drive.Node]fuse.NodeID
-	last  fuse.NodeID
-	finds map[*find]struct{}
+	mu      sync.Mutex
+	byID    map[fuse.NodeID]*known
+	ids     map[*drive.Node]fuse.NodeID
+	last    fuse.NodeID
+	finds   map[*find]struct{}
+	ring    known         // of all but the root: next is the one that was looked at longest ago
+	most    int           // nodes that the kernel may know before it is asked to forget some
+	crowded chan struct{} // holds a token while it knows more
 }
 
 // A known node has been looked up by the kernel n times; the root has no count.
 type known struct {
-	node *drive.Node
-	n    uint64
+	node       *drive.Node
+	n          uint64
+	used       bool // since it was looked at
+	prev, next *known
 }
 
 func newTable(root *drive.Node) *table {
-	return &table{
-		byID:  map[fuse.NodeID]*known{fuse.RootID: {node: root}},
-		ids:   map[*drive.Node]fuse.NodeID{root: fuse.RootID},
-		last:  fuse.RootID,
-		finds: make(map[*find]struct{}),
+	t := &table{
+		byID:    map[fuse.NodeID]*known{fuse.RootID: {node: root}},
+		ids:     map[*drive.Node]fuse.NodeID{root: fuse.RootID},
+		last:    fuse.RootID,
+		finds:   make(map[*find]struct{}),
+		most:    mostKnown,
+		crowded: make(chan struct{}, 1),
 	}
+	t.ring.prev, t.ring.next = &t.ring, &t.ring
+	return t
 }
 
 // node returns the node with that number, nil if there is none.
@@ -38,6 +47,7 @@ func (t *table) node(id fuse.NodeID) *drive.Node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if k := t.byID[id]; k != nil {
+		k.used = true
 		return k.node
 	}
 	return nil
@@ -86,7 +96,12 @@ func (t *table) add(f *find, n *drive.Node) fuse.NodeID {
 		t.last++
 		id = t.last
 		t.ids[n] = id
-		t.byID[id] = &known{node: n}
+		k := &known{node: n}
+		t.byID[id] = k
+		t.queue(k)
+		if len(t.byID) > t.most {
+			signal(t.crowded)
+		}
 	}
 	t.byID[id].n++
 	return id
@@ -112,6 +127,7 @@ func (t *table) forget(id fuse.NodeID, n uint64) {
 func (t *table) drop(id fuse.NodeID, k *known) {
 	delete(t.byID, id)
 	delete(t.ids, k.node)
+	k.unqueue()
 	for f := range t.finds {
 		if f.gone == nil {
 			f.gone = make(map[*drive.Node]struct{})

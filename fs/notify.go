@@ -51,10 +51,7 @@ func (t *notifier) add(e drive.Event) {
 		return // the stronger note stays
 	}
 	t.notes[k] = e
-	select {
-	case t.wake <- struct{}{}:
-	default:
-	}
+	signal(t.wake)
 }
 
 // next takes the oldest note.

@@ -37,6 +37,7 @@ func init() {
 		"with a reader":               withReader,
 		"with changes from elsewhere": withChanges,
 		"with posix":                  withPosix,
+		"with cold files":             withCold,
 	}
 }
 

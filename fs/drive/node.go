@@ -58,6 +58,16 @@ func (n *Node) Forget() {
 	n.in.Forget()
 }
 
+// ColdAt returns where the node, a file that nobody has open, stands, as far as
+// that is known without reading; nil for any other.
+func (n *Node) ColdAt() (dir *Node, name string) {
+	if n.in == nil {
+		return nil, ""
+	}
+	in, name := n.in.ColdAt()
+	return n.d.wrap(in), name
+}
+
 // Attr returns what stat shows.
 func (n *Node) Attr(ctx context.Context) (Attr, error) {
 	if n.in == nil {

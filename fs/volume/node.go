@@ -185,6 +185,21 @@ func (n *Node) Forget() {
 	v.drop(n)
 }
 
+// ColdAt returns the folder and the name of a file that is not open, nil for any
+// other node, or if that folder was not looked up.
+func (n *Node) ColdAt() (dir *Node, name string) {
+	v := n.lock()
+	defer v.mu.Unlock()
+	if n.dir || n.opens > 0 || n.state != live {
+		return nil, ""
+	}
+	info, err := v.tree.Get(n.id)
+	if err != nil {
+		return nil, ""
+	}
+	return v.nodes[info.Dir], info.Name
+}
+
 // drop forgets a node that nobody refers to and that has nothing to keep.
 func (v *Volume) drop(n *Node) {
 	if n.looked == 0 && n.opens == 0 && n.file == nil && v.nodes[n.id] == n {

@@ -161,6 +161,18 @@ func (h *SegmentHeader) OpenFrame(i int, sealed []byte) ([]byte, error) {
 	return h.openFrame(make([]byte, 0, len(sealed)), make([]byte, nonceLen), i, sealed)
 }
 
+// AppendFrame is OpenFrame that appends the plaintext to dst. After an error the
+// bytes behind dst are of no meaning.
+func (h *SegmentHeader) AppendFrame(dst []byte, i int, sealed []byte) ([]byte, error) {
+	if !h.Raw() {
+		return nil, errCompressed
+	}
+	if i < 0 || i >= h.frames {
+		return nil, ErrOpen
+	}
+	return h.openFrame(dst, make([]byte, nonceLen), i, sealed)
+}
+
 // openFrame appends what frame i holds to dst. It overwrites nonce.
 func (h *SegmentHeader) openFrame(dst, nonce []byte, i int, sealed []byte) ([]byte, error) {
 	_, n := h.frame(i)

@@ -37,7 +37,7 @@ func (v *Volume) fetchNodes(ctx context.Context, refs []tree.Ref) error {
 // segment returns the plaintext of a segment from the first copy that verifies.
 func (v *Volume) segment(ctx context.Context, typ byte, ref tree.Ref) ([]byte, error) {
 	var plain []byte
-	_, err := v.sealed(ctx, ref, 0, int64(ref.Len), func(b []byte) (err error) {
+	err := v.sealed(ctx, ref, 0, int64(ref.Len), func(b []byte) (err error) {
 		plain, err = crypto.OpenSegment(typ, ref.Hash, ref.Key, b)
 		return err
 	})
@@ -48,25 +48,46 @@ func (v *Volume) segment(ctx context.Context, typ byte, ref tree.Ref) ([]byte, e
 }
 
 // sealed reads n bytes at off of a sealed segment, from this machine or the
-// first provider of the pack's owner whose copy passes check.
-func (v *Volume) sealed(ctx context.Context, ref tree.Ref, off, n int64, check func([]byte) error) ([]byte, error) {
+// first provider of the pack's owner whose copy passes check. check keeps
+// nothing of what it is given.
+func (v *Volume) sealed(ctx context.Context, ref tree.Ref, off, n int64, check func([]byte) error) error {
 	if !v.opt.Member(ref.Owner) {
-		return nil, fmt.Errorf("%s: a reference to a pack of %q, who is no member", v.opt.Label, ref.Owner)
+		return fmt.Errorf("%s: a reference to a pack of %q, who is no member", v.opt.Label, ref.Owner)
 	}
 	id := pack.ID(ref.Pack)
-	if b, err := v.opt.Packs.ReadAt(id, int64(ref.Off)+off, n); err == nil && check(b) == nil {
-		return b, nil
+	if v.onDisk(id, int64(ref.Off)+off, n, check) {
+		return nil
 	}
 	from, blame, err := v.opt.Source(ctx, ref.Owner)
 	if err != nil {
-		return nil, fmt.Errorf("%s: pack %s: %w", v.opt.Label, id, unreadable{err})
+		return fmt.Errorf("%s: pack %s: %w", v.opt.Label, id, unreadable{err})
 	}
-	b, err := v.opt.Packs.Read(ctx, from, id, int64(ref.Off)+off, n, check, blame)
-	if err != nil {
+	if _, err = v.opt.Packs.Read(ctx, from, id, int64(ref.Off)+off, n, check, blame); err != nil {
 		// A pack that nobody has is not a file that isn't there.
-		return nil, fmt.Errorf("%s: pack %s of %s: %w", v.opt.Label, id, ref.Owner, unreadable{err})
+		return fmt.Errorf("%s: pack %s of %s: %w", v.opt.Label, id, ref.Owner, unreadable{err})
 	}
-	return b, nil
+	return nil
+}
+
+// Buffers for sealed bytes, which are gone once they are opened.
+var (
+	smallBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+	largeBuffers = sync.Pool{New: func() any { b := make([]byte, chunkSize+16<<10); return &b }}
+)
+
+// onDisk tells whether bytes of a pack are on this machine and pass check.
+func (v *Volume) onDisk(id pack.ID, off, n int64, check func([]byte) error) bool {
+	pool := &smallBuffers
+	if n > 32<<10 {
+		pool = &largeBuffers
+	}
+	buf := pool.Get().(*[]byte)
+	defer pool.Put(buf)
+	if n > int64(len(*buf)) {
+		return false
+	}
+	b := (*buf)[:n]
+	return v.opt.Packs.ReadInto(id, b, off) == nil && check(b) == nil
 }
 
 // unreadable keeps an error's text but not its kind, so that a lost pack is an
@@ -77,56 +98,6 @@ func (u unreadable) Error() string { return u.err.Error() }
 
 func (u unreadable) Is(target error) bool {
 	return (target == context.Canceled || target == context.DeadlineExceeded) && errors.Is(u.err, target)
-}
-
-// readChunk fills p with the bytes at off of the chunk that ref seals; what
-// lies behind the chunk's end is zero. Only the frames that p needs are opened.
-func (v *Volume) readChunk(ctx context.Context, ref tree.Ref, p []byte, off int) error {
-	clear(p)
-	if ref == (tree.Ref{}) || len(p) == 0 {
-		return nil
-	}
-	hlen, err := crypto.HeaderLen(int(ref.Len))
-	if err != nil {
-		return fmt.Errorf("%s: %w", v.opt.Label, err)
-	}
-	var head *crypto.SegmentHeader
-	_, err = v.sealed(ctx, ref, 0, int64(hlen), func(b []byte) (err error) {
-		head, err = crypto.ParseSegmentHeader(crypto.TypeChunk, ref.Hash, ref.Key, int(ref.Len), b)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if !head.Raw() || 2*len(p) >= int(ref.Len) {
-		plain, err := v.segment(ctx, crypto.TypeChunk, ref)
-		if err != nil {
-			return err
-		}
-		if off < len(plain) {
-			copy(p, plain[off:])
-		}
-		return nil
-	}
-	end := min(off+len(p), head.PlainLen())
-	for i := off / crypto.FrameSize; i*crypto.FrameSize < end; i++ {
-		foff, flen := head.FrameRange(i)
-		var plain []byte
-		_, err := v.sealed(ctx, ref, int64(foff), int64(flen), func(b []byte) (err error) {
-			plain, err = head.OpenFrame(i, b)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		at := i * crypto.FrameSize
-		if at >= off {
-			copy(p[at-off:], plain)
-		} else if off-at < len(plain) {
-			copy(p, plain[off-at:])
-		}
-	}
-	return nil
 }
 
 // A nodeCache holds decoded nodes by the hash of their sealed form and its key, the least

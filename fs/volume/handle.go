@@ -9,9 +9,10 @@ import (
 
 // A Handle is an open file. Close it once.
 type Handle struct {
-	n      *Node
-	write  bool
-	append bool
+	n       *Node
+	write   bool
+	append  bool
+	reading reading
 }
 
 // Open opens the node's content; write and app are those of open(2).
@@ -83,6 +84,9 @@ func (n *Node) discard(v *Volume) {
 
 // ReadAt reads with the rules of io.ReaderAt.
 func (h *Handle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	if from, to := h.reading.note(off, len(p)); from < to {
+		h.n.readAhead(from, to)
+	}
 	return h.n.readAt(ctx, p, off)
 }
 

@@ -106,7 +106,9 @@ type Volume struct {
 	needs   map[*Volume]uint64            // must be committed first, since things were moved there: by count of moves
 	moves   uint64
 
-	cache *nodeCache
+	cache   *nodeCache
+	headers headerCache
+	ahead   *aheadCache
 
 	merged bool // a head since the last commit
 	sync   syncing
@@ -134,6 +136,7 @@ func Open(ctx context.Context, last Last, o Options) (*Volume, error) {
 		heads: make(map[crypto.DeviceID]tree.Head),
 		cache: newNodeCache(64 << 20),
 	}
+	v.ahead = newAheadCache(v)
 	v.packCond = sync.NewCond(&v.packMu)
 	v.closing = make(map[*pack.Writer]struct{})
 	if last.Seq == 0 {

@@ -20,14 +20,15 @@ var ctx = context.Background()
 
 // world is a device with packs of its own and nobody else.
 type world struct {
-	t       *testing.T
-	dir     string
-	packs   *pack.Store
-	order   []string // of published volumes
-	needs   [][]pack.ID
-	fail    func(label string) error
-	journal string // folder, none if empty
-	budget  int64
+	t         *testing.T
+	dir       string
+	packs     *pack.Store
+	order     []string // of published volumes
+	needs     [][]pack.ID
+	fail      func(label string) error
+	journal   string // folder, none if empty
+	budget    int64
+	published func(Last)
 }
 
 func newWorld(t *testing.T) *world {
@@ -50,7 +51,15 @@ func (w *world) reopen() {
 
 func (w *world) open(label string, last Last) *Volume {
 	w.t.Helper()
-	v, err := Open(ctx, last, Options{
+	v, err := Open(ctx, last, w.options(label))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return v
+}
+
+func (w *world) options(label string) Options {
+	return Options{
 		Label: label, Self: crypto.DeviceID{1}, Name: "a.id", Packs: w.packs, Budget: &Budget{Max: cmp.Or(w.budget, 4<<20)}, Journal: w.journal,
 		Member: func(string) bool { return true },
 		Source: func(context.Context, string) ([]storage.Provider, func(string, error), error) {
@@ -64,13 +73,13 @@ func (w *world) open(label string, last Last) *Volume {
 			}
 			w.order = append(w.order, label)
 			w.needs = append(w.needs, c.Packs)
-			return crypto.Sum(fmt.Append(nil, label, c.Seq)), nil
+			head := crypto.Sum(fmt.Append(nil, label, c.Seq))
+			if w.published != nil {
+				w.published(Last{c, head})
+			}
+			return head, nil
 		},
-	})
-	if err != nil {
-		w.t.Fatal(err)
 	}
-	return v
 }
 
 func must[T any](t *testing.T) func(T, error) T {

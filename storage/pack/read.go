@@ -19,19 +19,30 @@ func (s *Store) ReadAt(id ID, off, n int64) ([]byte, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	e, f, base, err := s.find(id, off, n)
-	if err != nil {
+	b := make([]byte, n)
+	if err := s.ReadInto(id, b, off); err != nil {
 		return nil, err
 	}
+	return b, nil
+}
+
+// ReadInto is ReadAt that fills b.
+func (s *Store) ReadInto(id ID, b []byte, off int64) error {
+	if off < 0 || off > MaxSize || int64(len(b)) > MaxSize-off {
+		return fmt.Errorf("pack %s: %d bytes at %d: beyond any pack: %w", id, len(b), off, os.ErrInvalid)
+	}
+	e, f, base, err := s.find(id, off, int64(len(b)))
+	if err != nil {
+		return err
+	}
 	defer s.release(e)
-	b := make([]byte, n)
 	if _, err := f.ReadAt(b, base+off); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
-		return nil, fmt.Errorf("pack %s: %w", id, err)
+		return fmt.Errorf("pack %s: %w", id, err)
 	}
-	return b, nil
+	return nil
 }
 
 // find returns the open file that holds the bytes of a pack, and where in it

@@ -30,8 +30,8 @@ func (m *Mount) setattr(ctx context.Context, r *fuse.SetattrRequest) error {
 		return err
 	}
 	s := changes(r, time.Now())
-	s.Touch = true
-	if s.Mode == nil && (r.Valid.SetattrKillSUIDGID() || r.Valid.Uid() || r.Valid.Gid() || s == (drive.SetAttr{Touch: true})) {
+	s.Touch = s == (drive.SetAttr{}) // chown(2) to nobody
+	if s.Mode == nil && (r.Valid.SetattrKillSUIDGID() || r.Valid.Uid() || r.Valid.Gid() || s.Touch) {
 		if s.Mode, err = lessPrivileged(ctx, n); err != nil {
 			return err
 		}

@@ -39,6 +39,34 @@ func TestPosixMount(t *testing.T) {
 	tell(t, "with posix", filepath.Join(p.dir, "Private")).end()
 }
 
+// TestOthers has another user enter, where that was allowed.
+func TestOthers(t *testing.T) {
+	needRoot(t)
+	newPlaceFor(t, Options{AllowOther: true}).tell("with others")
+}
+
+func withOthers(u *user) {
+	fill(u.path("Private/f"), "secret")
+	fill(u.path("Public/alice.id/f"), "public")
+	must(unix.Mkdir(u.path("Private/d"), 0o777))
+	must(unix.Chmod(u.path("Private/d"), 0o777))
+	must(os.Chdir(u.dir))
+	as(nobody, nobody, func() {
+		holds("Public/alice.id/f", "public")
+		wantErr(openErr("Private/f", unix.O_RDONLY), syscall.EACCES, "open")
+		wantErr(unix.Mkdir("Public/alice.id/d", 0o755), syscall.EACCES, "mkdir")
+		wantErr(unix.Chmod("Private", 0o777), syscall.EPERM, "chmod")
+	})
+	must(unix.Chmod("Private", 0o755))
+	same("mode", mode("Private"), 0o755)
+	as(nobody, nobody, func() {
+		fill("Private/d/mine", "mine")
+		holds("Private/d/mine", "mine")
+		wantErr(unix.Mkdir("Private/x", 0o755), syscall.EACCES, "mkdir")
+	})
+	same("owner", lstat("Private/d/mine").Uid, nobody)
+}
+
 // TestPosixDisk checks the cases themselves.
 func TestPosixDisk(t *testing.T) {
 	needRoot(t)

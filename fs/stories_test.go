@@ -38,6 +38,7 @@ func init() {
 		"with changes from elsewhere": withChanges,
 		"with posix":                  withPosix,
 		"with cold files":             withCold,
+		"with others":                 withOthers,
 	}
 }
 

@@ -16,8 +16,11 @@ func (a *app) mountCommand() *command {
 	c := newCommand("mount", "DIR", 1, 1, "mount the drive")
 	c.long = `Mounts the drive of this home at DIR, an empty folder, and returns when the mount
 answers; a process in the background serves it and logs to data/satchel.log of the
-home. With --foreground it stays, logs to stderr, and Ctrl-C unmounts.`
+home. With --foreground it stays, logs to stderr, and Ctrl-C unmounts. Only you may
+enter it, unless --allow-other: then the modes and owners of files say who may do what.
+Private stays closed to others until chmod opens it, for as long as it is mounted.`
 	foreground := c.flags.Bool("foreground", false, "serve the mount in this process, until Ctrl-C")
+	allowOther := c.flags.Bool("allow-other", false, "let other users of this machine in, as far as modes allow")
 	child := c.flags.Bool("child", false, "(internal) started by another satchel")
 	c.run = func(ctx context.Context, args []string) error {
 		dir, err := filepath.Abs(args[0])
@@ -26,17 +29,17 @@ home. With --foreground it stays, logs to stderr, and Ctrl-C unmounts.`
 		}
 		if *foreground || *child {
 			p := newParent(*child)
-			err := a.mountHere(ctx, dir, p)
+			err := a.mountHere(ctx, dir, *allowOther, p)
 			p.ready("", err)
 			return err
 		}
-		return a.mountDetached(ctx, dir)
+		return a.mountDetached(ctx, dir, *allowOther)
 	}
 	return c
 }
 
 // mountDetached has a process of its own serve the mount.
-func (a *app) mountDetached(ctx context.Context, dir string) error {
+func (a *app) mountDetached(ctx context.Context, dir string, allowOther bool) error {
 	h, err := a.home()
 	if err != nil {
 		return err
@@ -49,7 +52,11 @@ func (a *app) mountDetached(ctx context.Context, dir string) error {
 		return err
 	}
 	defer clear(pass)
-	args := append(h.args(), "mount", "--child", "--", dir)
+	args := append(h.args(), "mount", "--child")
+	if allowOther {
+		args = append(args, "--allow-other")
+	}
+	args = append(args, "--", dir)
 	if _, err := detach(ctx, args, h.logFile(), pass); err != nil {
 		return err
 	}
@@ -79,7 +86,7 @@ func (h *home) mountedAlready(who holder) error {
 }
 
 // mountHere serves the mount until it is unmounted or ctx ends.
-func (a *app) mountHere(ctx context.Context, dir string, p *parent) error {
+func (a *app) mountHere(ctx context.Context, dir string, allowOther bool, p *parent) error {
 	h, err := a.home()
 	if err != nil {
 		return err
@@ -102,7 +109,7 @@ func (a *app) mountHere(ctx context.Context, dir string, p *parent) error {
 	}
 	defer l.Close()
 	e := newEngine(h, cfg, a.logger(), unlock)
-	err = e.serveMount(ctx, dir, func() {
+	err = e.serveMount(ctx, dir, allowOther, func() {
 		fmt.Fprintf(a.out, "mounted %s\n", dir)
 		p.ready(dir, nil)
 	})
@@ -110,12 +117,12 @@ func (a *app) mountHere(ctx context.Context, dir string, p *parent) error {
 }
 
 // serveMount mounts, calls ready, and returns when nothing is mounted any more.
-func (e *engine) serveMount(ctx context.Context, dir string, ready func()) error {
+func (e *engine) serveMount(ctx context.Context, dir string, allowOther bool, ready func()) error {
 	d, err := e.openDrive(ctx)
 	if err != nil {
 		return err
 	}
-	m, err := fs.MountAt(dir, d, fs.Options{Log: e.log, FSName: e.cfg.Name})
+	m, err := fs.MountAt(dir, d, fs.Options{Log: e.log, FSName: e.cfg.Name, AllowOther: allowOther})
 	if err != nil {
 		return coded(exitMountpoint, err)
 	}

@@ -98,6 +98,7 @@ type Drive struct {
 	opening  map[string]chan struct{}
 	contacts map[chain.Name]*contact
 	notify   func(Event)
+	modes    map[string]os.FileMode // of volumes' folders, until the drive is closed
 	ownErr   error // why nothing may be signed any more
 
 	statusMu sync.Mutex

@@ -126,12 +126,31 @@ func (n *Node) rootAttr(a *Attr) {
 	}
 	if n.in.Volume().ReadOnly() {
 		a.Mode = os.ModeDir | 0o555
+	} else if m, ok := n.d.rootMode(n.in.Volume().Label()); ok {
+		a.Mode = os.ModeDir | m
 	}
 	for _, t := range []*time.Time{&a.Atime, &a.Mtime, &a.Ctime, &a.Btime} {
 		if t.UnixNano() == 0 {
 			*t = n.d.started
 		}
 	}
+}
+
+// rootMode returns the mode that somebody gave to a volume's folder.
+func (d *Drive) rootMode(label string) (os.FileMode, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m, ok := d.modes[label]
+	return m, ok
+}
+
+func (d *Drive) setRootMode(label string, mode os.FileMode) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.modes == nil {
+		d.modes = make(map[string]os.FileMode)
+	}
+	d.modes[label] = mode
 }
 
 // fileMode puts a kind and permission bits into Go's form.
@@ -347,6 +366,10 @@ func (n *Node) SetAttr(ctx context.Context, s SetAttr) (Attr, error) {
 	if s.Mode != nil {
 		_, mode := kindMode(*s.Mode)
 		c.Mode = &mode
+		if n.in.IsRoot() {
+			n.d.setRootMode(n.in.Volume().Label(), *s.Mode&^os.ModeType)
+			c.Mode = nil
+		}
 	}
 	for _, t := range []struct {
 		from *time.Time

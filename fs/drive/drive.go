@@ -99,7 +99,7 @@ type Drive struct {
 	contacts map[chain.Name]*contact
 	notify   func(Event)
 	modes    map[string]os.FileMode // of volumes' folders, until the drive is closed
-	ownErr   error // why nothing may be signed any more
+	ownErr   error                  // why nothing may be signed any more
 
 	statusMu sync.Mutex
 	faults   map[string]Fault // by provider URL

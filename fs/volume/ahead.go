@@ -31,7 +31,7 @@ func (r *reading) note(off int64, n int) (from, to uint64) {
 	defer r.mu.Unlock()
 	end := off + int64(n)
 	if off < r.next-inOrder || off > r.next+inOrder {
-		r.next, r.run, r.until = end, 0, 0
+		r.next, r.run, r.until = end, int64(n), 0
 		return 0, 0
 	}
 	r.next = max(r.next, end)

@@ -39,6 +39,7 @@ func init() {
 		"with posix":                  withPosix,
 		"with cold files":             withCold,
 		"with others":                 withOthers,
+		"with two mounts":             withTwoMounts,
 	}
 }
 

@@ -1,6 +1,9 @@
 package volume
 
-import "slices"
+import (
+	"slices"
+	"sync"
+)
 
 // maxExtents bounds the extents of a chunk: every second page of it, and some.
 // A chunk with more is filled up with what lies below.
@@ -100,14 +103,38 @@ func (c *chunk) extend(i, at int, p []byte) {
 	}
 	off := e.off
 	if n > cap(e.data) {
-		data := make([]byte, e.n, min(chunkSize-off, max(n, 2*cap(e.data), 4096)))
-		copy(data, e.data)
-		e.data = data
+		e.data = append(newData(off, max(n, 2*cap(e.data), 4096)), e.data...)
 	}
 	grown := extent{off, n, e.data[:n]}
 	c.carve(e.end(), off+n)
 	copy(grown.data[at:], p)
 	c.exts[i] = grown
+}
+
+// fullFrom is how much of a chunk is written in a row for the rest of it to be expected.
+const fullFrom = 256 << 10
+
+// fullChunks are buffers of a whole chunk.
+var fullChunks = sync.Pool{New: func() any { b := make([]byte, chunkSize); return &b }}
+
+// newData returns an empty buffer for an extent at off, of n bytes if there can
+// be that many.
+func newData(off, n int) []byte {
+	if off == 0 && n > fullFrom {
+		return (*fullChunks.Get().(*[]byte))[:0]
+	}
+	return make([]byte, 0, min(n, chunkSize-off))
+}
+
+// recycle gives back the memory of a chunk that nobody uses any more.
+func (c *chunk) recycle() {
+	for _, e := range c.exts {
+		if cap(e.data) == chunkSize {
+			b := e.data[:chunkSize]
+			fullChunks.Put(&b)
+		}
+	}
+	c.exts = nil
 }
 
 // zero makes the bytes from lo to hi zeros.

@@ -252,7 +252,7 @@ func (n *Node) writePart(ctx context.Context, p []byte, off int64, end bool) (in
 	// What is accepted is kept in memory if it can't be sealed now: makeRoom
 	// tells the next writer.
 	for _, w := range whole {
-		_ = n.sealChunk(ctx, w.i, w.c, false)
+		n.sealSoon(ctx, w.i, w.c)
 	}
 	for _, w := range crowded {
 		if err := n.makeWhole(ctx, w.i); err != nil {

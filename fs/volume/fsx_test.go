@@ -317,6 +317,7 @@ func (x *fsx) reopen(commit bool) {
 		f.h.Close()
 		f.app.Close()
 	}
+	x.v.sealers.close()
 	if used, sum := x.v.opt.Budget.used, x.inMemory(); used != sum {
 		x.t.Fatalf("%d bytes of the budget are in use, want %d", used, sum)
 	}

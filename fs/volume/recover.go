@@ -214,9 +214,10 @@ func (v *Volume) replayFile(ctx context.Context, c fileChange) error {
 	return err
 }
 
-// Close releases the journal and stops reading ahead. What is not synced is lost: commit before.
+// Close releases the journal and stops what happens in the background. What is not synced is lost: commit before.
 func (v *Volume) Close() error {
 	v.ahead.close()
+	v.sealers.close()
 	v.mu.Lock()
 	v.frozen = errClosed
 	v.mu.Unlock()

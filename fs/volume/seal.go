@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"syscall"
 
 	"satchel/crypto"
@@ -25,10 +26,10 @@ type sealing struct {
 }
 
 // sealChunk seals chunk i of the node if it is still c, and puts its ref in its
-// place. What the chunk lacks is read first. Unless it is for a commit it leaves
-// the disk's reserve alone, and what somebody else is sealing to them.
+// place. What the chunk lacks is read first. If somebody else is at it already
+// it waits for them. Unless it is for a commit it leaves the disk's reserve alone.
 func (n *Node) sealChunk(ctx context.Context, i uint64, c *chunk, commit bool) error {
-	s, err := n.beginSealing(ctx, i, c, commit)
+	s, err := n.beginSealing(ctx, i, c)
 	if s == nil || err != nil {
 		return err
 	}
@@ -46,11 +47,63 @@ func (n *Node) sealChunk(ctx context.Context, i uint64, c *chunk, commit bool) e
 		return nil // changed meanwhile: the sealed bytes are of no use
 	}
 	n.file.store(w, i, ref)
+	c.recycle()
 	return nil
 }
 
+// sealSoon seals a chunk that is full. The writer goes on meanwhile, unless too
+// many chunks are being sealed.
+func (n *Node) sealSoon(ctx context.Context, i uint64, c *chunk) {
+	v := n.vol.Load()
+	if !v.sealers.begin() {
+		_ = n.sealChunk(ctx, i, c, false)
+		return
+	}
+	go func() {
+		defer v.sealers.end()
+		_ = n.sealChunk(context.Background(), i, c, false)
+	}()
+}
+
+// maxSealers is how many chunks are sealed beside those who write.
+const maxSealers = 2
+
+// sealers counts those that seal in the background.
+type sealers struct {
+	mu     sync.Mutex
+	closed bool
+	n      int
+	wg     sync.WaitGroup
+}
+
+func (s *sealers) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.n == maxSealers {
+		return false
+	}
+	s.n++
+	s.wg.Add(1)
+	return true
+}
+
+func (s *sealers) end() {
+	s.mu.Lock()
+	s.n--
+	s.mu.Unlock()
+	s.wg.Done()
+}
+
+// close waits for them; no others begin.
+func (s *sealers) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.wg.Wait()
+}
+
 // beginSealing freezes the chunk; nil if it isn't there any more.
-func (n *Node) beginSealing(ctx context.Context, i uint64, c *chunk, commit bool) (s *sealing, err error) {
+func (n *Node) beginSealing(ctx context.Context, i uint64, c *chunk) (s *sealing, err error) {
 	for {
 		var busy chan struct{}
 		err = n.do(ctx, func(v *Volume, n *Node) error {
@@ -69,7 +122,7 @@ func (n *Node) beginSealing(ctx context.Context, i uint64, c *chunk, commit bool
 			s = &sealing{v: v, c: c, below: l, room: f.room(i), one: f.size <= chunkSize}
 			return nil
 		})
-		if err != nil || busy == nil || !commit {
+		if err != nil || busy == nil {
 			return s, err
 		}
 		select {

@@ -134,7 +134,7 @@ func (v *Volume) sealMuch() error {
 	v.mu.Lock()
 	for n := range v.dirty {
 		for i, c := range n.file.chunks {
-			if n.file.fresh(i, c).sum() >= sealFrom && c.frozen == nil {
+			if n.file.fresh(i, c).sum() >= sealFrom {
 				jobs = append(jobs, job{n, i, c})
 			}
 		}

@@ -109,6 +109,7 @@ type Volume struct {
 	cache   *nodeCache
 	headers headerCache
 	ahead   *aheadCache
+	sealers sealers
 
 	merged bool // a head since the last commit
 	sync   syncing

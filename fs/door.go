@@ -19,6 +19,7 @@ const (
 	opLseek         = 46
 	opCopyFileRange = 47
 	opTmpfile       = 51
+	opStatx         = 52
 )
 
 // door tells whether the library's layout is the one that body and initFlags
@@ -54,6 +55,10 @@ func doorFits() bool {
 	if !ok || flags.Type != reflect.TypeFor[fuse.InitFlags]() {
 		return false
 	}
+	options, ok := conf.Elem().FieldByName("options")
+	if !ok || options.Type != reflect.TypeFor[map[string]string]() {
+		return false
+	}
 	msgField, bufField, offField = msg.Index, buf.Index, off.Index
 	return true
 }
@@ -79,11 +84,20 @@ func body(r *fuse.UnrecognizedRequest) []byte {
 // initFlags is a mount option that asks the kernel for flags for which the
 // library has none.
 func initFlags(flags fuse.InitFlags) fuse.MountOption {
+	return configure("initFlags", func(f *fuse.InitFlags) { *f |= flags })
+}
+
+// plainOption is a mount option of which the library has no word.
+func plainOption(name string) fuse.MountOption {
+	return configure("options", func(o *map[string]string) { (*o)[name] = "" })
+}
+
+// configure is a mount option that sets a field of the library's configuration.
+func configure[T any](name string, set func(*T)) fuse.MountOption {
 	option := reflect.TypeFor[fuse.MountOption]()
 	f := reflect.MakeFunc(option, func(args []reflect.Value) []reflect.Value {
-		field := args[0].Elem().FieldByName("initFlags")
-		p := reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Interface().(*fuse.InitFlags)
-		*p |= flags
+		field := args[0].Elem().FieldByName(name)
+		set(reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Interface().(*T))
 		return []reflect.Value{reflect.Zero(option.Out(0))}
 	})
 	return f.Interface().(fuse.MountOption)

@@ -143,7 +143,8 @@ func mountOptions(o Options) []fuse.MountOption {
 		list = append(list, fuse.AllowOther())
 	}
 	if door {
-		list = append(list, initFlags(fuse.InitDoReaddirplus|fuse.InitReaddirplusAuto|fuse.InitAtomicTrunc))
+		list = append(list, initFlags(fuse.InitDoReaddirplus|fuse.InitReaddirplusAuto|fuse.InitAtomicTrunc),
+			plainOption("noatime")) // which is so anyway; the mount table shall say it
 	}
 	return list
 }

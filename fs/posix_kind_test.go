@@ -100,6 +100,17 @@ func kindCases() []posixCase {
 			if x.Mask&unix.STATX_BASIC_STATS != unix.STATX_BASIC_STATS {
 				panic("statx")
 			}
+			if x.Mask&unix.STATX_BTIME != 0 {
+				tick()
+				fill("f", "longer")
+				must(unix.Statx(unix.AT_FDCWD, "f", 0, unix.STATX_ALL, &x))
+				s := lstat("f")
+				same("btime", x.Btime.Sec*1e9+int64(x.Btime.Nsec) < s.Mtim.Nano(), true)
+				same("statx", fmt.Sprint(x.Size, x.Ino, x.Nlink, x.Mode, x.Uid, x.Mtime.Nsec), fmt.Sprint(6, s.Ino, s.Nlink, s.Mode, s.Uid, s.Mtim.Nsec))
+			}
+			must(unix.Mknod("c", unix.S_IFCHR|0o600, int(unix.Mkdev(300, 70000))))
+			must(unix.Statx(unix.AT_FDCWD, "c", 0, unix.STATX_ALL, &x))
+			same("device", fmt.Sprint(x.Rdev_major, x.Rdev_minor), "300 70000")
 		}},
 	}
 }

@@ -220,6 +220,8 @@ func (m *Mount) unrecognized(ctx context.Context, r *fuse.UnrecognizedRequest) e
 		return m.lseek(ctx, r)
 	case opCopyFileRange:
 		return m.copyRange(ctx, r)
+	case opStatx:
+		return m.statx(ctx, r)
 	case opTmpfile:
 		return m.tmpfile(ctx, r)
 	}

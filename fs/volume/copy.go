@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"syscall"
 	"time"
 
 	"satchel/fs/tree"
+	"satchel/storage/pack"
 )
 
 // CopyRange copies n bytes of from, at offIn, to offOut of to, and returns how
@@ -72,24 +74,23 @@ func (c *copying) step(ctx context.Context, in, out, n int64) (int64, error) {
 // share has the target refer to chunks of the source, both at the beginning of
 // a chunk, as many as can be shared. It returns how many bytes these have.
 func (c *copying) share(ctx context.Context, in, out, n int64) (done int64, err error) {
+	var list []sharedChunk
+	var source *Volume
+	err = c.from.do(ctx, func(v *Volume, from *Node) (err error) {
+		source = v
+		list, err = from.shared(v, in, n)
+		return err
+	})
+	if err != nil || len(list) == 0 {
+		return 0, err
+	}
 	err = c.to.modify(ctx, func(v *Volume, to *Node, f *file) error {
-		done = 0
-		if c.from.vol.Load() != v {
-			return nil
-		}
-		src, err := c.from.current(v).view(v)
-		if err != nil {
-			return err
-		}
-		for range atATime {
-			ref, m, err := src.shared(v, in+done, n-done)
-			if err != nil && done == 0 {
-				return err
+		for done = 0; len(list) > 0 && v.mayRefer(source, list[0].ref); list = list[1:] {
+			m := list[0].n
+			if m < chunkSize && out+done+m < f.size {
+				break // more of the target's chunk stays than is copied
 			}
-			if m == 0 || m < chunkSize && out+done+m < f.size {
-				break
-			}
-			f.store(v, uint64((out+done)/chunkSize), ref)
+			f.store(v, uint64((out+done)/chunkSize), list[0].ref)
 			f.size = max(f.size, out+done+m)
 			done += m
 		}
@@ -99,6 +100,53 @@ func (c *copying) share(ctx context.Context, in, out, n int64) (done int64, err 
 		return nil
 	})
 	return done, err
+}
+
+// mayRefer tells whether a file of v may refer to what one of source does. From
+// another volume that is what a member of v wrote and what is in a closed pack, which
+// is then a need of the next head.
+func (v *Volume) mayRefer(source *Volume, ref tree.Ref) bool {
+	if source == v || ref == (tree.Ref{}) {
+		return true
+	}
+	id, closed := v.opt.Packs.Resolve(pack.ID(ref.Pack))
+	if source.opt.Packs != v.opt.Packs || !closed || !v.opt.Member(ref.Owner) {
+		return false
+	}
+	v.packMu.Lock()
+	defer v.packMu.Unlock()
+	if ref.Owner == v.opt.Name && !slices.Contains(v.moved, id) {
+		v.moved = append(v.moved, id)
+	}
+	return true
+}
+
+// A sharedChunk is a stored chunk and how many bytes a file has of it.
+type sharedChunk struct {
+	ref tree.Ref
+	n   int64
+}
+
+// shared returns the chunks from in on, up to n bytes, to which another file may
+// refer, with the lock held.
+func (n *Node) shared(v *Volume, in, length int64) (list []sharedChunk, err error) {
+	f, err := n.view(v)
+	if err != nil {
+		return nil, err
+	}
+	for range atATime {
+		ref, m, err := f.shared(v, in, length)
+		if m == 0 || err != nil {
+			if len(list) > 0 {
+				return list, nil
+			}
+			return nil, err
+		}
+		list = append(list, sharedChunk{ref, m})
+		in += m
+		length -= m
+	}
+	return list, nil
 }
 
 // shared returns what is stored of the chunk at in and how many of its bytes, n

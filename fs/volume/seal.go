@@ -307,7 +307,7 @@ func (v *Volume) makeRoom(ctx context.Context) error {
 			}
 		}
 	}
-	if v.opt.Free != nil && v.opt.Free() < v.opt.Budget.inUse() {
+	if v.opt.Free != nil && v.opt.Free() <= v.opt.Budget.inUse() {
 		return errDiskFull
 	}
 	return nil

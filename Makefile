@@ -5,7 +5,7 @@ PACKAGES = ./cmd/... ./fs/... ./chain/... ./storage/... ./crypto/... ./test/...
 DEBIAN   = fuse3
 GO       = go
 
-.PHONY: demo test lint build bench clean deps
+.PHONY: demo test lint build bench nightly clean deps
 
 # Two people, a private chain, one dragged file. Ctrl-C ends it; with DEMO_EXIT=1
 # it ends after the tour.
@@ -23,8 +23,17 @@ lint: deps
 build: deps
 	$(GO) build -o bin/satchel ./cmd/satchel
 
+# Names and the drive, the latter beside its peers, which are Debian packages.
+PEERS = gocryptfs securefs rclone sqlite3
 bench: build
-	$(GO) test -run '^$$' -bench . -timeout 60m $(PACKAGES)
+	@for p in $(PEERS); do command -v $$p >/dev/null || apt-get install -y -q $$p >/dev/null || echo "missing: $$p"; done
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 120m ./test/bench
+
+# What takes too long for each time: many crashes, power cuts and histories.
+nightly: build
+	SATCHEL_CRASHES=200 $(GO) test -count=1 -timeout 60m -run TestCrashes -v ./test
+	SATCHEL_POWERCUTS=200 $(GO) test -count=1 -timeout 60m -run TestPowerCut ./fs/volume
+	SATCHEL_HISTORIES=40000 $(GO) test -count=1 -timeout 120m -run Histories ./fs/tree
 
 clean:
 	@test ! -x bin/satchel || bin/satchel demo --clean demo

@@ -45,14 +45,19 @@ func (v *Volume) Sync(ctx context.Context) error {
 	}
 	err := v.share()
 	for tries := 0; err == errPublishing && tries < 3; tries++ {
-		v.commitMu.Lock() // wait for it
-		v.commitMu.Unlock()
+		v.awaitCommit()
 		err = v.share()
 	}
 	if err == nil {
 		return nil
 	}
 	return v.Commit(ctx)
+}
+
+// awaitCommit waits for a commit that is on its way.
+func (v *Volume) awaitCommit() {
+	v.commitMu.Lock()
+	defer v.commitMu.Unlock()
 }
 
 // errPublishing says that the journal waits for the end of a commit.

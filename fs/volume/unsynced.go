@@ -30,14 +30,6 @@ func (f *file) resealed(i uint64) {
 	f.since.any = true
 }
 
-// bytesUnsynced is how many bytes unsynced would copy.
-func (f *file) bytesUnsynced() (n int) {
-	for i, c := range f.chunks {
-		n += f.fresh(i, c).sum()
-	}
-	return n
-}
-
 // fresh returns what a batch must say of chunk i in memory: what was written to
 // it, or all of it if what lies below changed too.
 func (f *file) fresh(i uint64, c *chunk) ranges {

@@ -451,7 +451,7 @@ func randomWrites(u *user) {
 	fds := []*os.File{got(os.Create(p)), got(os.OpenFile(p, os.O_RDWR, 0)), got(os.OpenFile(p, os.O_RDWR|os.O_APPEND, 0))}
 	for step := range 3000 {
 		f := fds[rnd.Intn(2)]
-		switch k := rnd.Intn(20); {
+		switch k := rnd.Intn(21); {
 		case k < 7:
 			off := rnd.Intn(most)
 			b := make([]byte, rnd.Intn(1+rnd.Intn(64<<10)))
@@ -498,7 +498,30 @@ func randomWrites(u *user) {
 				must(unix.Msync(m, unix.MS_SYNC))
 			}
 			must(unix.Munmap(m))
-		case k < 19:
+		case k < 19 && len(want) > 0:
+			// Zeros, or a copy from elsewhere in the file.
+			off, n := rnd.Intn(len(want)), 1+rnd.Intn(200<<10)
+			switch rnd.Intn(4) {
+			case 0:
+				must(unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(off), int64(n)))
+				clear(want[off:min(len(want), off+n)])
+			case 1:
+				must(unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_ZERO_RANGE, int64(off), int64(n)))
+				want = put(want, off, make([]byte, n))
+			case 2:
+				must(unix.Fallocate(int(f.Fd()), 0, int64(off), int64(n)))
+				want = put(want, max(len(want), off+n), nil)
+			case 3:
+				from := rnd.Intn(len(want))
+				n = min(n, len(want)-from, max(off-from, from-off))
+				in, out := int64(from), int64(off)
+				for n > 0 {
+					m := got(unix.CopyFileRange(int(f.Fd()), &in, int(f.Fd()), &out, n, 0))
+					want = put(want, off, bytes.Clone(want[from:from+m]))
+					from, off, n = from+m, off+m, n-m
+				}
+			}
+		case k < 20 && rnd.Intn(2) == 0:
 			must(f.Sync())
 		default:
 			i := rnd.Intn(2)

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 
+	"golang.org/x/sync/errgroup"
+
 	"satchel/crypto"
 	"satchel/fs/tree"
 	"satchel/storage/pack"
@@ -65,7 +67,8 @@ func (n *Node) sealSoon(ctx context.Context, i uint64, c *chunk) {
 	}()
 }
 
-// maxSealers is how many chunks are sealed beside those who write.
+// maxSealers is how many chunks are sealed at once beside those who write, and
+// for a commit.
 const maxSealers = 2
 
 // sealers counts those that seal in the background.
@@ -379,18 +382,17 @@ func (v *Volume) sealDirty(ctx context.Context) error {
 		}
 	}
 	v.mu.Unlock()
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(maxSealers)
 	for _, j := range jobs {
-		var err error
-		if j.small {
-			err = j.n.makeWhole(ctx, j.i)
-		} else {
-			err = j.n.sealChunk(ctx, j.i, j.c, true)
-		}
-		if err != nil {
-			return err
-		}
+		g.Go(func() error {
+			if j.small {
+				return j.n.makeWhole(ctx, j.i)
+			}
+			return j.n.sealChunk(ctx, j.i, j.c, true)
+		})
 	}
-	return nil
+	return g.Wait()
 }
 
 // outgrow makes a chunk of inline content that is too long to be any.

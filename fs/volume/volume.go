@@ -7,17 +7,19 @@
 // One mutex per volume guards the tree and the nodes. It is held for memory
 // operations only: whatever needs a node or a chunk that is not in memory
 // finds that out under the lock, gives the lock back, reads, verifies and
-// comes again (do). Written bytes go to dirty chunks of up to 1 MiB; a chunk
-// that is full, or in the way, is sealed outside the lock straight into the
-// open data pack, which is staging area, upload source and cache in one.
+// comes again (do). Written bytes go to dirty chunks, which lie over what is
+// stored of the same MiB and are never read for a write; a chunk that is full, or
+// in the way, is filled up from below and sealed outside the lock straight into
+// the open data pack, which is staging area, upload source and cache in one.
 //
 // # Commit
 //
 // A commit is one instant of the whole volume. Sealing what is dirty happens
-// beforehand, without the lock and again for what was written meanwhile; the
-// instant itself takes the lock once, hands every file's content to the tree
-// and has the tree write its changed pages. So a file that was written and
-// renamed over another is in a commit with both or with neither.
+// beforehand, without the lock and again for what was written meanwhile, at
+// last with writers waiting; the instant itself takes the lock once, hands
+// every file's content to the tree and has the tree write its changed pages. So
+// a file that was written and renamed over another is in a commit with both or
+// with neither.
 package volume
 
 import (

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -181,9 +182,10 @@ func TestFileTooLarge(t *testing.T) {
 // is there, and is committed when there is room.
 func TestWriteToFullDisk(t *testing.T) {
 	w := newWorld(t)
-	free := int64(3 << 20)
+	var free atomic.Int64
+	free.Store(3 << 20)
 	o := w.options("P")
-	o.Free = func() int64 { return free }
+	o.Free = free.Load
 	v := must[*Volume](t)(Open(ctx, Last{}, o))
 	n := write(t, v.Root(), "f", nil)
 	h := must[*Handle](t)(n.Open(ctx, true, false, false))
@@ -195,7 +197,7 @@ func TestWriteToFullDisk(t *testing.T) {
 		var m int
 		m, err = h.WriteAt(ctx, p, int64(done))
 		if done += m; done > 2<<20 {
-			free = 0
+			free.Store(0)
 		}
 	}
 	if !errors.Is(err, syscall.ENOSPC) || done > 8<<20 {

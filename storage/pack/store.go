@@ -248,6 +248,8 @@ func (s *Store) acquire(e *entry) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
+		// Readers ask for all that they want. More would be read for nothing.
+		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_RANDOM)
 		e.f = f
 		s.files[e] = struct{}{}
 	}

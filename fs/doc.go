@@ -74,8 +74,8 @@
 //   - The generation number of an inode, and a change counter (STATX_CHANGE_COOKIE).
 //   - A folder's watch (inotify) says nothing of what others create or remove in it,
 //     as the kernel reports neither; a watch of a file says that it was removed.
-//   - RWF_ATOMIC, RWF_DSYNC without O_DSYNC, and O_DIRECT as more than a hint: written
-//     bytes pass through the drive's memory in each case.
+//   - RWF_ATOMIC, and O_DIRECT as more than a hint: bytes pass through the drive's
+//     memory in any case.
 //
 // # What may surprise
 //

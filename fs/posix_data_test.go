@@ -200,6 +200,30 @@ func xattrCases() []posixCase {
 			must(unix.Mkfifo("p", 0o644))
 			wantErr(unix.Setxattr("p", "user.a", nil, 0), syscall.EPERM, "of a fifo")
 		}},
+		{"large xattrs", func() {
+			fill("f", "")
+			wantErr(unix.Setxattr("f", "user.x", make([]byte, 64<<10+1), 0), syscall.E2BIG, "more than there can be")
+			large := bytes.Repeat([]byte("v"), 3000)
+			must(unix.Setxattr("f", "user.x", large, 0))
+			b := make([]byte, 4000)
+			same("value", string(b[:got(unix.Getxattr("f", "user.x", b))]), string(large))
+			var err error
+			for i := 0; err == nil && i < 100; i++ { // until there is no more room
+				err = unix.Setxattr("f", fmt.Sprint("user.", i), large, 0)
+			}
+			wantErr(err, syscall.ENOSPC, "too many")
+			same("value", string(b[:got(unix.Getxattr("f", "user.x", b))]), string(large))
+			must(unix.Setxattr("f", "user.x", []byte("small"), 0))
+		}},
+		{"access control lists", func() {
+			fill("f", "")
+			b := make([]byte, 100)
+			_, err := unix.Getxattr("f", "system.posix_acl_access", b)
+			if !isErr(err, syscall.ENODATA) && !isErr(err, syscall.EOPNOTSUPP) {
+				panic(fmt.Sprint("access control list: ", err))
+			}
+			must(run2("cp -a f g && cp --preserve=all f h && test $(stat -c %a g) = 644"))
+		}},
 		{"xattrs of the system", func() {
 			fill("f", "")
 			must(unix.Chmod("f", 0o666))

@@ -12,7 +12,7 @@ const benchSize = 1 << 30
 // benchFile returns a committed file of 1 GiB, open in a volume that has read
 // nothing of it, and what its index needs to be in memory.
 func benchFile(b *testing.B) *Handle {
-	w := &world{dir: b.TempDir()}
+	w := &world{dir: b.TempDir(), budget: 64 << 20}
 	var err error
 	if w.packs, err = pack.Open(w.dir, 4<<30); err != nil {
 		b.Fatal(err)
@@ -79,7 +79,7 @@ func BenchmarkReadRandom(b *testing.B) {
 }
 
 func BenchmarkWriteSequential(b *testing.B) {
-	w := &world{dir: b.TempDir()}
+	w := &world{dir: b.TempDir(), budget: 64 << 20}
 	var err error
 	if w.packs, err = pack.Open(w.dir, 4<<30); err != nil {
 		b.Fatal(err)

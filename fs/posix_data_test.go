@@ -39,7 +39,7 @@ func mappingCases() []posixCase {
 			closed(fd)
 			m[4999] = 'y'
 			must(unix.Munmap(m))
-			must(run2("cat f | tail -c 1 | grep -q y"))
+			must(shell("cat f | tail -c 1 | grep -q y"))
 			fd = opened("f", unix.O_RDWR)
 			must(unix.Fsync(fd))
 			closed(fd)
@@ -86,7 +86,7 @@ func mappingCases() []posixCase {
 	}
 }
 
-func run2(script string) error { return exec.Command("sh", "-c", script).Run() }
+func shell(script string) error { return exec.Command("sh", "-c", script).Run() }
 
 func holeCases() []posixCase {
 	const mib = 1 << 20
@@ -222,7 +222,7 @@ func xattrCases() []posixCase {
 			if !isErr(err, syscall.ENODATA) && !isErr(err, syscall.EOPNOTSUPP) {
 				panic(fmt.Sprint("access control list: ", err))
 			}
-			must(run2("cp -a f g && cp --preserve=all f h && test $(stat -c %a g) = 644"))
+			must(shell("cp -a f g && cp --preserve=all f h && test $(stat -c %a g) = 644"))
 		}},
 		{"xattrs of the system", func() {
 			fill("f", "")
@@ -246,7 +246,7 @@ func xattrCases() []posixCase {
 
 // lockCases try locks from other programs.
 func lockCases() []posixCase {
-	taken := func(script string) bool { return run2(script) != nil }
+	taken := func(script string) bool { return shell(script) != nil }
 	return []posixCase{
 		{"flock", func() {
 			fd := opened("f", unix.O_RDWR)

@@ -179,9 +179,6 @@ func moves(p, which string, step func()) {
 	compare(p, which, before, lstat(p))
 }
 
-// stays checks that a failing step moves no time.
-func stays(p string, step func()) { moves(p, "", step) }
-
 func compare(p, which string, a, b unix.Stat_t) {
 	for _, t := range []struct {
 		name string

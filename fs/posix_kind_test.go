@@ -212,7 +212,7 @@ func linkCases() []posixCase {
 func listingCases() []posixCase {
 	return []posixCase{
 		{"a large folder that changes", func() {
-			const stay, come = 20_000, 2_000
+			const stay, come = 8_000, 1_000
 			for i := range stay {
 				closed(got(unix.Open(fmt.Sprint("stays", i), unix.O_CREAT|unix.O_WRONLY, 0o644)))
 			}

@@ -307,6 +307,9 @@ func (f *Follower) fetchHeaders(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// fewHeaders is less than any source answers with that has more.
+const fewHeaders = 100
+
 // fetchHeadersFrom asks one source.
 func (f *Follower) fetchHeadersFrom(ctx context.Context, src bitcoin.Source) error {
 	locator, tip, height := f.headers.Locator(), chainhash.Hash{}, -1
@@ -337,8 +340,13 @@ func (f *Follower) fetchHeadersFrom(ctx context.Context, src bitcoin.Source) err
 		if height, _ = f.headers.Height(tip); height <= last {
 			return fmt.Errorf("%w: what follows block %d is block %d", bitcoin.ErrBadHeader, last, height)
 		}
-		locator = f.headers.LocatorFrom(tip)
 		f.showBest()
+		if len(hs) < fewHeaders {
+			// That is all, or it tells what it has so slowly that the others would
+			// wait for it.
+			return f.checkSide(tip)
+		}
+		locator = f.headers.LocatorFrom(tip)
 	}
 }
 

@@ -25,8 +25,10 @@ type Block struct {
 // Verify checks that raw is the whole block of a verified header: its own
 // header's bytes, and transactions whose merkle root is the header's. It
 // refuses the two ways in which another block could have the same root: a
-// repeated end of the list (CVE-2012-2459) and a transaction of 64 bytes, which
-// could be an inner node of the tree. Verify keeps raw.
+// repeated end of the list (CVE-2012-2459), and a list that does not begin with a
+// coinbase: inner nodes of the tree, 64 bytes each, could be passed off as
+// transactions, but to make one that looks like a coinbase takes some 2^224 tries.
+// (Transactions of 64 bytes are valid; mainnet has some.) Verify keeps raw.
 func Verify(h Header, raw []byte) (*Block, error) {
 	spans, err := verify(h, raw)
 	if err != nil {
@@ -54,10 +56,10 @@ func verify(h Header, raw []byte) ([]txSpan, error) {
 	}
 	txids := make([]chainhash.Hash, len(spans))
 	for i, s := range spans {
-		if s.size == 64 {
-			return nil, fmt.Errorf("transaction %d has 64 bytes", i)
-		}
 		txids[i] = s.txid
+	}
+	if !isCoinbase(raw[spans[0].start:spans[0].end]) {
+		return nil, errors.New("the first transaction is no coinbase")
 	}
 	root, mutated := merkleRoot(txids)
 	if mutated {
@@ -67,6 +69,24 @@ func verify(h Header, raw []byte) ([]txSpan, error) {
 		return nil, fmt.Errorf("merkle root %v, want %v", root, h.MerkleRoot)
 	}
 	return spans, nil
+}
+
+// isCoinbase tells whether a transaction that the walk has taken has one input,
+// which spends nothing.
+func isCoinbase(raw []byte) bool {
+	r := reader{b: raw}
+	r.skip(4)
+	if raw[4] == 0 { // a witness flag
+		r.skip(2)
+	}
+	if r.count(41) != 1 {
+		return false
+	}
+	var none [chainhash.HashSize + 4]byte
+	for i := range 4 {
+		none[chainhash.HashSize+i] = 0xff
+	}
+	return r.err == nil && bytes.HasPrefix(r.b[r.off:], none[:])
 }
 
 // merkleRoot overwrites hashes. mutated says that two neighbours of one level

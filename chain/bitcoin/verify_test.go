@@ -2,6 +2,7 @@ package bitcoin
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"strings"
 	"testing"
@@ -24,6 +25,7 @@ func sampleBlock() *wire.MsgBlock {
 		tx.AddTxOut(&wire.TxOut{Value: int64(i), PkScript: []byte{0x51}})
 		b.Transactions = append(b.Transactions, tx)
 	}
+	b.Transactions[0].TxIn[0].PreviousOutPoint.Index = wire.MaxPrevOutIndex
 	b.Transactions[0].AddTxOut(&wire.TxOut{PkScript: []byte{0x6a, 1, 0}}) // of a coinbase: doesn't count
 	b.Transactions[2].AddTxOut(&wire.TxOut{PkScript: []byte{0x6a, 1, 2}})
 	b.Transactions[2].TxIn[0].Witness = wire.TxWitness{{}, bytes.Repeat([]byte{9}, 300)}
@@ -106,9 +108,13 @@ func TestVerifyRefuses(t *testing.T) {
 	seal(b)
 	twice := *b
 	twice.Transactions = append(b.Transactions[:3:3], b.Transactions[2])
-	small := sampleBlock()
-	small.Transactions[1] = txOf64Bytes()
-	seal(small)
+	nodes := sampleBlock()
+	nodes.Transactions = []*wire.MsgTx{txOf64Bytes(), txOf64Bytes()}
+	nodes.Transactions[1].LockTime = 1
+	seal(nodes)
+	two := sampleBlock()
+	two.Transactions[0].AddTxIn(two.Transactions[1].TxIn[0])
+	seal(two)
 	none := sampleBlock()
 	none.Transactions = nil
 	none.Header.MerkleRoot = chainhash.Hash{}
@@ -117,13 +123,34 @@ func TestVerifyRefuses(t *testing.T) {
 		b         *wire.MsgBlock
 	}{
 		{"the end repeated", "repeated", &twice},
-		{"a transaction that could be a node of the tree", "64 bytes", small},
+		{"nodes of the tree for transactions", "no coinbase", nodes},
+		{"a coinbase that spends something too", "no coinbase", two},
 		{"nothing in it", "no transactions", none},
 	} {
 		_, err := Verify(headerOf(c.b), rawBlock(c.b))
 		if !errors.Is(err, ErrBadBlock) || !strings.Contains(err.Error(), c.word) {
 			t.Errorf("%s: %v", c.why, err)
 		}
+	}
+}
+
+// TestVerifySmallTransaction has a transaction of 64 bytes that mainnet's block
+// 419,606 holds.
+func TestVerifySmallTransaction(t *testing.T) {
+	raw, err := hex.DecodeString("02000000011a7a4cf262fb7e53e2e6e0b2ef8b763f6ee97d8681ca968d1938418d56e6c38700000000035101b201000000010000000000000000016a00000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tx wire.MsgTx
+	if err := tx.Deserialize(bytes.NewReader(raw)); err != nil || tx.SerializeSize() != 64 ||
+		tx.TxHash().String() != "7f2efc6546011ad3227b2da678be0d30c7f4b08e2ce57b5edadd437f9e27a612" {
+		t.Fatalf("%v, %v", tx.TxHash(), err)
+	}
+	b := sampleBlock()
+	b.Transactions = append(b.Transactions, &tx)
+	seal(b)
+	if _, err := Verify(headerOf(b), rawBlock(b)); err != nil {
+		t.Error(err)
 	}
 }
 

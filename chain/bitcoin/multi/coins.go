@@ -90,11 +90,8 @@ func (s *Source) FeeRate(ctx context.Context, blocks int) (int64, error) {
 // able returns the first answer of the members with an ability that is no error.
 func able[A, T any](ctx context.Context, s *Source, limit time.Duration, ask func(context.Context, A) (T, error)) (v T, err error) {
 	var errs []error
-	for _, m := range s.ranked(other) {
-		a, ok := m.Source.(A)
-		if !ok {
-			continue
-		}
+	for _, m := range rankedAble[A](s, other) {
+		a := m.Source.(A)
 		short, cancel := context.WithTimeout(ctx, limit)
 		v, err = ask(short, a)
 		cancel()

@@ -31,8 +31,7 @@ func (s *Source) Block(ctx context.Context, hash chainhash.Hash) ([]byte, error)
 
 // PrevTx implements bitcoin.PrevTxer.
 func (s *Source) PrevTx(ctx context.Context, txid chainhash.Hash) ([]byte, error) {
-	able := slices.DeleteFunc(s.ranked(prevTx), func(m *member) bool { _, ok := m.Source.(bitcoin.PrevTxer); return !ok })
-	return s.race(ctx, prevTx, able, func(ctx context.Context, m *member) ([]byte, error) { return m.prevTx(ctx, txid) })
+	return s.race(ctx, prevTx, rankedAble[bitcoin.PrevTxer](s, prevTx), func(ctx context.Context, m *member) ([]byte, error) { return m.prevTx(ctx, txid) })
 }
 
 // race asks one member after the other, the next one when one fails or takes long,

@@ -124,9 +124,17 @@ func (m *member) begin(k kind) (end func(err error)) {
 			// it does not have it, or nobody wants it any more
 		default:
 			m.err = err
-			m.rest = time.Now().Add(min(minRest<<min(m.fails, 10), maxRest))
+			m.restFor(min(minRest<<min(m.fails, 10), maxRest))
 			m.fails++
 		}
+	}
+}
+
+// restFor has the member asked last for so long, with the lock held. What it has to
+// rest for already, for a lie perhaps, it rests.
+func (m *member) restFor(d time.Duration) {
+	if until := time.Now().Add(d); until.After(m.rest) {
+		m.rest = until
 	}
 }
 

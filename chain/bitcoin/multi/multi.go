@@ -138,10 +138,17 @@ func (s *Source) Members() (list []bitcoin.Source) {
 
 // ranked returns the members that are not resting, all if each is, the least busy
 // and fastest first.
-func (s *Source) ranked(k kind) []*member {
-	awake := slices.DeleteFunc(slices.Clone(s.members), (*member).resting)
+func (s *Source) ranked(k kind) []*member { return rank(s.members, k) }
+
+// rankedAble is ranked for the members with an ability.
+func rankedAble[A any](s *Source, k kind) []*member {
+	return rank(slices.DeleteFunc(slices.Clone(s.members), func(m *member) bool { _, ok := m.Source.(A); return !ok }), k)
+}
+
+func rank(members []*member, k kind) []*member {
+	awake := slices.DeleteFunc(slices.Clone(members), (*member).resting)
 	if len(awake) == 0 {
-		awake = slices.Clone(s.members)
+		awake = slices.Clone(members)
 	}
 	slices.SortStableFunc(awake, func(a, b *member) int { return cmp.Compare(a.cost(k), b.cost(k)) })
 	return awake

@@ -159,6 +159,7 @@ var lies = []struct {
 		})
 	}, banned, "bad header"},
 	{"endless headers", func(n *node) {
+		n.chain.Mine(120) // who tells fewer at a time is not asked for more
 		n.hear = onHeaders(func(c *conn, hs []wire.BlockHeader) {
 			if len(hs) == 0 {
 				hs, _ = n.chain.Headers(context.Background(), nil)

@@ -20,6 +20,23 @@
 // every file's content to the tree and has the tree write its changed pages. So
 // a file that was written and renamed over another is in a commit with both or
 // with neither.
+//
+// # Journal
+//
+// Between commits, Sync makes everything durable by one batch in the journal
+// (batch.go): also one instant of the whole volume, as the states of all entries
+// that changed since the last batch and what was written to files since. Little
+// of a chunk goes into the batch itself; of much, the chunk is sealed into the open
+// pack, which is synced first. A batch is on the disk whole or not at all, and
+// nothing is written in between, so after a crash the volume is that of the last
+// batch or, if that was still on its way, of the one before: never a file without
+// its bytes, or with some.
+//
+// What a merge brings is in no batch, and what was changed above it can't be
+// restored without it: so after a merge, and after a move to another volume, the
+// first Sync is a commit. A journal stands on one commit and is begun anew by the
+// next; recovery loads the last commit, makes the changes of its batches again and
+// goes on with the packs that were open.
 package volume
 
 import (
@@ -48,11 +65,10 @@ type Options struct {
 	Secret   [32]byte // local; inode numbers come from it
 	// Journal is the folder of the journal, sealed under JournalKey; without one
 	// every Sync is a commit.
-	Journal string
-	// Warn, if set, is told of damage that was found and could be gone around.
-	Warn       func(error)
+	Journal    string
 	JournalKey [32]byte
-	Budget     *Budget // bounds dirty memory, shared by all volumes of a drive
+	Warn       func(error) // if set, is told of damage that was found and could be gone around
+	Budget     *Budget     // bounds dirty memory, shared by all volumes of a drive
 
 	// Member tells whether refs may point to packs of that name.
 	Member func(name string) bool

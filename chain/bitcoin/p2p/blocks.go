@@ -185,6 +185,9 @@ func (p *peer) ask(hash chainhash.Hash, to chan<- answer) {
 	if p.open() == 0 {
 		p.progress.Store(now.UnixNano())
 	}
+	if again {
+		p.copies[hash]++ // it answers the first question too, late
+	}
 	p.asked[hash] = &request{at: now, to: []chan<- answer{to}}
 	p.mu.Unlock()
 	m := wire.NewMsgGetData()
@@ -208,7 +211,7 @@ func (p *peer) Block(ctx context.Context, hash chainhash.Hash) ([]byte, error) {
 func (p *peer) expectsBlock() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.asked) > 0
+	return len(p.asked) > 0 || len(p.copies) > 0
 }
 
 // answered returns the request for a block and forgets it; nil if there is none.
@@ -218,6 +221,18 @@ func (p *peer) answered(hash chainhash.Hash) *request {
 	r := p.asked[hash]
 	delete(p.asked, hash)
 	return r
+}
+
+// takeCopy says if one more copy of a block was to come, because the peer was
+// asked again when it was late.
+func (p *peer) takeCopy(hash chainhash.Hash) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.copies[hash]
+	if p.copies[hash] = n - 1; n <= 1 {
+		delete(p.copies, hash)
+	}
+	return n > 0
 }
 
 // hearBlock verifies a block and hands it to those who wait for it.
@@ -231,6 +246,9 @@ func (p *peer) hearBlock(raw []byte) error {
 	}
 	h.Hash = h.BlockHash()
 	r := p.answered(h.Hash)
+	if r == nil && p.takeCopy(h.Hash) {
+		return nil
+	}
 	if r == nil {
 		return bad("block %v, which nobody asked for", h.Hash)
 	}

@@ -51,6 +51,7 @@ type peer struct {
 	owed    int                         // questions for headers that nobody waits for any more
 	pace    time.Duration               // that headers take, about
 	asked   map[chainhash.Hash]*request // blocks
+	copies  map[chainhash.Hash]int      // copies of blocks that it was asked for twice
 	silent  int                         // requests for blocks in a row that were not answered
 	last    time.Time                   // when a block came
 	speed   time.Duration               // that a block takes, about
@@ -73,7 +74,7 @@ func newPeer(s *Source, a *address, conn net.Conn) *peer {
 	p := &peer{
 		s: s, addr: a, conn: conn, r: bufio.NewReader(conn), budget: newBudget(),
 		out: make(chan []byte, outLen), turn: make(chan struct{}, 1),
-		asked: make(map[chainhash.Hash]*request), fresh: make(map[chainhash.Hash]bool),
+		asked: make(map[chainhash.Hash]*request), copies: make(map[chainhash.Hash]int), fresh: make(map[chainhash.Hash]bool),
 	}
 	p.turn <- struct{}{}
 	return p

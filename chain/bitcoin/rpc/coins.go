@@ -16,6 +16,7 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
+	"golang.org/x/sync/errgroup"
 
 	"satchel/chain/bitcoin"
 )
@@ -45,7 +46,48 @@ func (c *Client) Unspent(ctx context.Context, script []byte) ([]bitcoin.Output, 
 	if err != nil {
 		return nil, err
 	}
-	return c.spendable(ctx, list)
+	if list, err = c.spendable(ctx, list); err != nil {
+		return nil, err
+	}
+	return list, c.checkCoins(ctx, list)
+}
+
+// checkCoins compares coins with the transactions that made them: what a coin is
+// worth less than a node says, or more, would be paid as fee or not at all.
+func (c *Client) checkCoins(ctx context.Context, list []bitcoin.Output) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for _, o := range list {
+		g.Go(func() error {
+			raw, err := c.madeBy(ctx, o)
+			if err != nil {
+				return fmt.Errorf("coin %v: %w", o.OutPoint, err)
+			}
+			out, err := bitcoin.OutputOf(raw, o.OutPoint)
+			if err == nil && (out.Value != o.Value || !bytes.Equal(out.PkScript, o.Script)) {
+				err = fmt.Errorf("%w: %v is another coin than it says", bitcoin.ErrBadTx, o.OutPoint)
+			}
+			if err != nil {
+				return fmt.Errorf("coins from %s: %w", c.shown(), err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// madeBy returns the transaction that made a coin. A node without an index of
+// transactions finds it in its block.
+func (c *Client) madeBy(ctx context.Context, o bitcoin.Output) ([]byte, error) {
+	raw, err := c.PrevTx(ctx, o.OutPoint.Hash)
+	if !errors.Is(err, ErrNoTxIndex) {
+		return raw, err
+	}
+	var block string
+	if err := c.Call(ctx, &block, "getblockhash", o.Height); err != nil {
+		return nil, err
+	}
+	return c.hexCall(ctx, "getrawtransaction", o.OutPoint.Hash.String(), false, block)
 }
 
 // scans keeps what the last scans found, and lets one go on at a time: a node

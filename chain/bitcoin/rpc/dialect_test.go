@@ -1,6 +1,7 @@
 package rpc_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +16,9 @@ import (
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
 
+	"satchel/chain/bitcoin"
 	"satchel/chain/bitcoin/rpc"
 	"satchel/chain/registrar"
 )
@@ -173,9 +176,19 @@ func TestLate(t *testing.T) {
 	}
 }
 
+// coins is the transaction that coin tells of.
+func coins() *wire.MsgTx {
+	tx := wire.NewMsgTx(2)
+	tx.AddTxIn(&wire.TxIn{})
+	for range 4 {
+		tx.AddTxOut(&wire.TxOut{Value: 5e7, PkScript: []byte{1, 2, 3}})
+	}
+	return tx
+}
+
 // coin is an answer to scantxoutset.
 func coin(vout, height int) string {
-	return fmt.Sprintf(`{"txid":"%064x","vout":%d,"amount":0.50000000,"height":%d}`, 5, vout, height)
+	return fmt.Sprintf(`{"txid":"%v","vout":%d,"amount":0.50000000,"height":%d}`, coins().TxHash(), vout, height)
 }
 
 func TestScan(t *testing.T) {
@@ -183,6 +196,11 @@ func TestScan(t *testing.T) {
 	list := []string{coin(0, 10), coin(1, 11), coin(2, 12), coin(3, 13)}
 	n, o := serve(t, map[string]func(int) string{
 		"getbestblockhash": func(int) string { return fmt.Sprintf("%q", best) },
+		"getrawtransaction": func(int) string {
+			var raw bytes.Buffer
+			_ = coins().Serialize(&raw)
+			return fmt.Sprintf(`"%x"`, raw.Bytes())
+		},
 		"scantxoutset": func(n int) string {
 			if n == 1 {
 				return `error -8 Scan already in progress, use action "abort" or "status"`
@@ -213,7 +231,8 @@ func TestScan(t *testing.T) {
 	if _, err := c.Unspent(t.Context(), []byte{1, 2, 3}); err != nil || n.calls["scantxoutset"] != 3 {
 		t.Errorf("scanned %d times after a block, %v", n.calls["scantxoutset"], err)
 	}
-	if _, err := c.Unspent(t.Context(), []byte{1, 2, 4}); err != nil || n.calls["scantxoutset"] != 4 {
+	// The node has the same answer for another script.
+	if _, err := c.Unspent(t.Context(), []byte{1, 2, 4}); !errors.Is(err, bitcoin.ErrBadTx) || n.calls["scantxoutset"] != 4 {
 		t.Errorf("scanned %d times for two scripts, %v", n.calls["scantxoutset"], err)
 	}
 }

@@ -227,8 +227,8 @@ func TestLiars(t *testing.T) {
 		"scantxoutset":     `{"unspents":[{"txid":` + hash + `,"vout":4294967295,"amount":2.099999997690000E+07,"height":1}]}`,
 		"gettxout":         `{"confirmations":1}`,
 	})
-	if coins, err := c.Unspent(ctx, []byte{1}); err != nil || len(coins) != 1 || coins[0].Value != 2099999997690000 {
-		t.Errorf("all the money there is: %v, %v", coins, err)
+	if _, err := c.Unspent(ctx, []byte{1}); err == nil || strings.Contains(err.Error(), "scantxoutset") { // the amount can be; the transaction isn't there
+		t.Errorf("all the money there is: %v", err)
 	}
 }
 

@@ -47,10 +47,11 @@ const (
 	overhead = chacha20poly1305.NonceSizeX + chacha20poly1305.Overhead
 	headSize = len(magic) + saltSize + baseSize + overhead
 
-	partSize = 4 << 20  // of a batch in one record
-	maxBatch = 1 << 30  // more than memory for dirty data allows
-	step     = 1 << 20  // by which a file grows
-	keepSize = 64 << 20 // of a file that is used again
+	partSize  = 4 << 20  // of a batch in one record
+	maxBatch  = 1 << 30  // more than memory for dirty data allows
+	firstStep = 64 << 10 // by which a file grows while it is small: there is one for each volume
+	step      = 1 << 20  // by which it grows then
+	keepSize  = 64 << 20 // of a file that is used again
 )
 
 // Base is the commit on which the batches stand; zero for none.
@@ -252,7 +253,11 @@ func (l *Log) grow(end int64) error {
 		return nil
 	}
 	f := l.files[l.at]
-	to := (end + step - 1) / step * step
+	by := int64(step)
+	if end < step {
+		by = firstStep
+	}
+	to := (end + by - 1) / by * by
 	if _, err := f.WriteAt(make([]byte, to-*size), *size); err != nil {
 		return fmt.Errorf("make room: %w", err)
 	}
@@ -288,7 +293,7 @@ func (l *Log) begin(base Base) error {
 		}
 		l.sizes[l.at] = step
 	}
-	if err := l.grow(step); err != nil {
+	if err := l.grow(block); err != nil {
 		return err
 	}
 	head := make([]byte, len(magic)+saltSize, block)

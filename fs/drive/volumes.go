@@ -233,6 +233,7 @@ func (d *Drive) openVolume(ctx context.Context, label string) (*openVolume, erro
 	}
 	if before == nil {
 		if err := d.put([]byte("vol/"+label), []byte{1}); err != nil {
+			_ = v.Close()
 			return nil, err
 		}
 	}

@@ -28,13 +28,15 @@ import (
 // file loses by truncating, what it has stored, what was written over that.
 // Numbers of fixed length are big-endian.
 type batch struct {
-	tree  *tree.Batch
-	files []fileChange
+	tree    *tree.Batch
+	files   []fileChange
+	flushes uint64 // of the volume, when it was taken
 }
 
 // A fileChange is what a batch says of one file.
 type fileChange struct {
 	node   *Node
+	file   *file
 	id     tree.Identity
 	path   string // names from the root, with slashes between
 	size   int64
@@ -54,7 +56,7 @@ type storedChunk struct {
 // change returns what changed of the node's dirty file, with the lock held.
 func (n *Node) change(path string) fileChange {
 	f := n.file
-	c := fileChange{node: n, id: n.id, path: path, size: f.size, mtime: f.mtime,
+	c := fileChange{node: n, file: f, id: n.id, path: path, size: f.size, mtime: f.mtime,
 		since: f.since, stored: make(map[uint64]storedChunk), spans: f.unsynced()}
 	for i := range f.since.stale {
 		ref, ok := f.sealed[i]
@@ -63,14 +65,18 @@ func (n *Node) change(path string) fileChange {
 	return c
 }
 
-// putBack makes the changes of b part of the next batch, with the lock held.
+// putBack makes the changes of b part of the next batch, with the lock held. A
+// commit that came meanwhile has them.
 func (b *batch) putBack(v *Volume) {
+	if b.flushes != v.flushes {
+		return
+	}
 	if b.tree != nil {
 		v.tree.PutBack(b.tree)
 	}
 	for _, c := range b.files {
-		if f := c.node.file; f != nil {
-			f.unsync(c.since, c.spans)
+		if c.node.file == c.file {
+			c.file.unsync(c.since, c.spans)
 		}
 	}
 }

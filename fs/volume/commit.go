@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"satchel/crypto"
@@ -19,6 +20,9 @@ import (
 // rounds is how often a commit seals what was written meanwhile; in the last
 // round writers wait.
 const rounds = 3
+
+// maxRounds is more than a commit takes. Nodes that are missing may need some.
+const maxRounds = 10_000
 
 // A flushed tree is on its way to a published head: its pages are in packs of
 // which the last may still be open.
@@ -95,6 +99,9 @@ func (v *Volume) commitOne(ctx context.Context, always bool) error {
 		if round == rounds {
 			resume = v.stall()
 		}
+		if round > maxRounds {
+			return fmt.Errorf("commit %s: a pack that it needs is still open: %w", v.opt.Label, syscall.EIO)
+		}
 		if err := v.sealDirty(ctx); err != nil {
 			return fmt.Errorf("commit %s: %w", v.opt.Label, err)
 		}
@@ -168,6 +175,8 @@ func (v *Volume) freeze() error {
 		v.nodesTo = &sink{v: v}
 	}
 	s := v.nodesTo
+	// Until all of them and the tree are through, no batch says what is where.
+	v.merged = true
 	var settled []*Node
 	for n := range v.dirty {
 		if err := n.settle(v, s); err != nil {
@@ -189,6 +198,7 @@ func (v *Volume) freeze() error {
 	}
 	v.renumber(tree.Dot{Seq: seq, Writer: v.opt.Self}, settled)
 	v.since, v.merged = time.Time{}, false
+	v.flushes++
 	v.nodesTo = nil
 	v.unfinished = &flushed{seq: seq, vector: vector, root: root, digest: digest, nodes: s}
 	return nil
@@ -308,6 +318,7 @@ func (v *Volume) publish(ctx context.Context) error {
 	v.packMu.Lock()
 	made, moved := len(v.made), len(v.moved)
 	packs := slices.Concat(v.made, v.moved, u.nodes.closed)
+	own := slices.Concat(v.made, u.nodes.closed) // others may have journals that refer to the rest
 	v.packMu.Unlock()
 	c := Commit{Seq: u.seq, Vector: u.vector, Root: root, Digest: u.digest, Packs: packs, Time: time.Now()}
 	head, err := v.opt.Publish(ctx, c)
@@ -322,7 +333,7 @@ func (v *Volume) publish(ctx context.Context) error {
 		v.sync.mu.Lock()                                                     // a batch that began before the commit may be on its way
 		_ = v.sync.log.Begin(journal.Base{Seq: c.Seq, Head: [32]byte(head)}) // else each Sync commits until it can
 		v.sync.mu.Unlock()
-		_ = v.opt.Packs.Settled(packs) // what stays of their old names costs nothing else
+		_ = v.opt.Packs.Settled(own) // what stays of their old names costs nothing else
 	}
 	v.mu.Lock()
 	v.last = Last{Commit: c, Head: head}

@@ -262,12 +262,6 @@ func (n *Node) writePart(ctx context.Context, p []byte, off int64, end bool) (in
 	return at, nil
 }
 
-// writeChunk writes p, which lies within chunk i, at its offset at.
-func (n *Node) writeChunk(ctx context.Context, i uint64, at int, p []byte) error {
-	_, err := n.writeAt(ctx, p, int64(i)*chunkSize+int64(at), false)
-	return err
-}
-
 // truncate sets the node's size.
 func (n *Node) truncate(ctx context.Context, size, now int64) error {
 	if size < 0 || size > maxFile {

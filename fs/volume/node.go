@@ -444,8 +444,8 @@ func (n *Node) setAttr(v *Volume, c Change, now int64) error {
 			}
 		}
 	}
-	if n.file != nil {
-		set(&n.file.mtime, c.Mtime)
+	if n.file != nil && c.Mtime != nil {
+		n.file.mtime, n.file.since.any = *c.Mtime, true
 	}
 	return nil
 }

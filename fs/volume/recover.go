@@ -46,6 +46,7 @@ func (v *Volume) openJournal(ctx context.Context) error {
 		if log != nil {
 			_ = log.Close()
 		}
+		v.giveUp()
 		return fmt.Errorf("volume %s: journal: %w", v.opt.Label, err)
 	}
 	v.sync.log = log
@@ -55,6 +56,25 @@ func (v *Volume) openJournal(ctx context.Context) error {
 		v.warn(fmt.Errorf("volume %s: journal: what was synced last is lost: %w", v.opt.Label, damage))
 	}
 	return nil
+}
+
+// giveUp gives back what a volume took that can't be opened now.
+func (v *Volume) giveUp() {
+	_ = v.Close()
+	v.mu.Lock()
+	for n := range v.dirty {
+		n.discard(v)
+	}
+	v.mu.Unlock()
+	v.packMu.Lock()
+	defer v.packMu.Unlock()
+	for _, w := range v.unclosed {
+		w.Leave()
+	}
+	if v.data != nil {
+		_ = v.data.Abort()
+	}
+	v.unclosed, v.data = nil, nil
 }
 
 func (v *Volume) warn(err error) {
@@ -201,9 +221,10 @@ func (v *Volume) replayFile(ctx context.Context, c fileChange) error {
 		return fmt.Errorf("%s: %w", c.path, err)
 	}
 	for _, s := range c.spans {
-		if err := n.writeChunk(ctx, s.chunk, s.off, s.data); err != nil {
+		if _, err := n.writePart(ctx, s.data, int64(s.chunk)*chunkSize+int64(s.off), false); err != nil {
 			return fmt.Errorf("%s: %w", c.path, err)
 		}
+		_ = v.sealSome(ctx) // on a full disk it all stays in memory: the journal is not that long
 	}
 	_, err = n.locked(func(v *Volume, n *Node) error {
 		n.file.size, n.file.mtime = c.size, c.mtime

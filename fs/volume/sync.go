@@ -162,7 +162,7 @@ func (v *Volume) instant() (*batch, error) {
 	if v.merged || len(v.needs) > 0 {
 		return nil, errCommit
 	}
-	b := &batch{}
+	b := &batch{flushes: v.flushes}
 	for n := range v.dirty {
 		if !n.file.since.any {
 			continue

@@ -129,8 +129,9 @@ type Volume struct {
 	ahead   *aheadCache
 	sealers sealers
 
-	merged bool // a head since the last commit
-	sync   syncing
+	merged  bool   // a head, or files that are settled, since the last commit: only a commit is enough
+	flushes uint64 // commits that had their instant
+	sync    syncing
 
 	packMu   sync.Mutex
 	packCond *sync.Cond   // one less is closing

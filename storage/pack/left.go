@@ -36,9 +36,11 @@ func (s *Store) scanOpen() error {
 		name, isAlias := strings.CutSuffix(f.Name(), aliasEnd)
 		id, ok := parseID(name)
 		if ok && isAlias {
+			// The pack may have been stored and evicted since it was closed.
 			to, err := os.Readlink(filepath.Join(dir, f.Name()))
 			real, valid := parseID(to)
-			if e := s.packs[real]; err == nil && valid && e != nil && e.state != part {
+			_, still := os.Lstat(s.path(open, id))
+			if err == nil && valid && errors.Is(still, os.ErrNotExist) {
 				s.real[id] = real
 				continue
 			}
@@ -75,6 +77,21 @@ func (s *Store) Adopt(id ID, size int64) (*Writer, error) {
 	s.files[e] = struct{}{}
 	s.packs[id] = e
 	return &Writer{s: s, e: e, id: id, f: f, size: size, named: true}, nil
+}
+
+// Leave gives an open pack up, to be gone on with by Adopt.
+func (w *Writer) Leave() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.done != nil {
+		return
+	}
+	w.done = fmt.Errorf("pack %s: %w", w.id, os.ErrClosed)
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	delete(w.s.packs, w.e.id)
+	w.s.dropFile(w.e)
+	w.s.left[w.e.id] = w.size
 }
 
 // DropLeft removes the packs that were left open and that nobody went on with.

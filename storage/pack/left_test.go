@@ -131,3 +131,70 @@ func TestDropLeft(t *testing.T) {
 		t.Errorf("%v, %v", list, err)
 	}
 }
+
+// TestEvictedAlias: a pack that was closed, stored and evicted is known by its
+// provisional id all the same.
+func TestEvictedAlias(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, 1)
+	w, err := s.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Append(storagetest.Bytes(1, 5000)); err != nil {
+		t.Fatal(err)
+	}
+	provisional := w.ID()
+	id, err := w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Unpin(id), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir, 1)
+	if got, _ := s.Resolve(provisional); got != id || len(s.Packs()) != 0 {
+		t.Errorf("%v, want %v; here are %v", got, id, s.Packs())
+	}
+}
+
+// TestSyncAfterFailure: a file of which a sync failed is written anew before
+// another sync counts.
+func TestSyncAfterFailure(t *testing.T) {
+	s := openStore(t, t.TempDir(), 0)
+	w, err := s.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Append(storagetest.Bytes(1, 5000)); err != nil {
+		t.Fatal(err)
+	}
+	before := w.f
+	w.broken = true
+	if err := w.Sync(); err != nil || w.broken || w.f == before {
+		t.Errorf("%v, broken %v", err, w.broken)
+	}
+	wantLocal(t, s, w.ID(), 0, storagetest.Bytes(1, 5000))
+}
+
+// TestLeave gives a pack up and goes on with it.
+func TestLeave(t *testing.T) {
+	s := openStore(t, t.TempDir(), 0)
+	w, err := s.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Append(storagetest.Bytes(1, 5000)); err != nil {
+		t.Fatal(err)
+	}
+	w.Leave()
+	if _, err := w.Append([]byte("x")); err == nil {
+		t.Error("appended to what was given up")
+	}
+	if w, err = s.Adopt(w.ID(), 5000); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -86,6 +86,11 @@ func (w *Writer) Sync() error {
 	if w.done != nil {
 		return w.done
 	}
+	if w.broken {
+		if err := w.rewrite(); err != nil {
+			return fmt.Errorf("sync pack %s: %w", w.id, cause(err))
+		}
+	}
 	if err := w.f.Sync(); err != nil {
 		w.broken = true
 		return fmt.Errorf("sync pack %s: %w", w.id, cause(err))
@@ -193,7 +198,7 @@ func (w *Writer) rewrite() error {
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
 	w.s.dropFile(w.e)
-	w.e.f, w.f, w.broken = f, f, false
+	w.e.f, w.f, w.broken, w.named = f, f, false, false
 	w.s.files[w.e] = struct{}{}
 	return nil
 }

@@ -94,7 +94,7 @@ func (n *Node) attr(i tree.Info) Attr {
 		Size:   i.Size,
 		Blocks: n.in.Blocks(),
 		Mode:   fileMode(i.Kind, i.Mode),
-		Nlink:  1,
+		Nlink:  max(1, i.Links),
 		UID:    i.UID,
 		GID:    i.GID,
 		Atime:  time.Unix(0, i.Atime),

@@ -246,11 +246,14 @@ func TestGraftHasNewIdentities(t *testing.T) {
 		t.Errorf("owners %q", got)
 	}
 	ids := make(map[Identity]Identity)
-	g := b.must(b.Graft(Root, "e", sub, func(old Identity) Identity {
+	if err := b.Prepare(sub, func(old Identity) Identity {
 		*b.ids++
 		ids[old] = ident(*b.ids)
 		return ids[old]
-	}, 77))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	g := b.must(b.Graft(Root, "e", sub, 77))
 	if g.ID != ids[d.ID] || len(ids) != 3 {
 		t.Errorf("identities %v", ids)
 	}
@@ -328,7 +331,8 @@ func TestRefused(t *testing.T) {
 		"into itself":      {syscall.EINVAL, func() error { _, _, err := a.Rename(Root, "d", d.ID, "x", false, 1); return err }},
 		"from nothing":     {os.ErrNotExist, func() error { _, _, err := a.Rename(Root, "no", Root, "x", false, 1); return err }},
 		"no replace":       {os.ErrExist, func() error { _, _, err := a.Rename(d.ID, "f", Root, "d", true, 1); return err }},
-		"link":             {syscall.EMLINK, func() error { _, err := a.Link(f.ID, Root, "x", 1); return err }},
+		"link to a dir":    {syscall.EPERM, func() error { _, err := a.Link(d.ID, Root, "x", 1); return err }},
+		"link, there":      {os.ErrExist, func() error { _, err := a.Link(f.ID, d.ID, "f", 1); return err }},
 		"old number":       {nil, func() error { a.flush(); _, _, err := a.Flush(1, a.s); return err }},
 	} {
 		if err := c.do(); err == nil || c.want != nil && !errors.Is(err, c.want) {
@@ -408,11 +412,11 @@ func TestVectorClaims(t *testing.T) {
 func plant(t *testing.T, s *store, list []standing) Head {
 	t.Helper()
 	node := func(kind byte, list []standing) (Ref, crypto.Hash) {
-		d, err := pageDigest(kind, list)
+		d, err := pageDigest(kind, leaf{list: list})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := s.Node(func(local func(Ref) Ref) ([]byte, error) { return encodePage(kind, list, local) })
+		r, err := s.Node(func(local func(Ref) Ref) ([]byte, error) { return encodePage(kind, leaf{list: list}, local) })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -167,7 +167,7 @@ func (t *Tree) split(n *node, d shown, dir *node, name string) {
 		places: []place{{l, dir.id, name, t.pending()}},
 		data:   &d.datum, mtime: d.mtime, mstamp: d.mstamp,
 	}}}
-	t.add(e, []spot{{dir, name, l}})
+	t.add(e, e.versions[0].places)
 	t.changed = true
 	t.alive(dir)
 }
@@ -199,7 +199,7 @@ func (t *Tree) move(n *node, g []*node, from string, dir *node, name string) {
 			}
 		}
 	})
-	t.stand(n, t.spots(n))
+	t.stand(n, t.placesOf(n))
 }
 
 // Create makes name in a directory. What is there already is os.ErrExist.
@@ -279,7 +279,7 @@ func (t *Tree) make(dir *node, name string, id Identity, k Kind, a Attr, c Conte
 		v.data = &datum{dot: p, content: c}
 	}
 	t.changed = true
-	return t.add(single(id, v), []spot{{dir, name, v.places[0].link}})
+	return t.add(single(id, v), v.places)
 }
 
 func (t *Tree) depth(n *node) (d int) {
@@ -293,6 +293,9 @@ func (t *Tree) depth(n *node) (d int) {
 func (t *Tree) settled(id Identity) (*item, error) {
 	i, err := t.show(id)
 	if err != nil {
+		return nil, err
+	}
+	if err := t.reachAll(i); err != nil {
 		return nil, err
 	}
 	t.settle(i.members[0].n)
@@ -364,7 +367,7 @@ func (t *Tree) SetData(known Info, base Dot, c Content, mtime, now int64) (Info,
 		}
 		return t.beside(known, base, c, mtime, now, dir, known.Name)
 	}
-	if _, err := t.open(n.parent()); err != nil {
+	if err := t.reach(n); err != nil {
 		return Info{}, err
 	}
 	if i := t.at(n, base); i == nil || !i.has(n, base) {
@@ -393,6 +396,9 @@ func (t *Tree) beside(known Info, base Dot, c Content, mtime, now int64, dir *no
 		return Info{}, err
 	}
 	if i := t.look(g, name); i != nil {
+		if err := t.reachAll(i); err != nil {
+			return Info{}, err
+		}
 		t.settle(i.members[0].n)
 	}
 	id := besideID(known.ID, base, t.self, now)

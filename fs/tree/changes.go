@@ -28,8 +28,8 @@ func (t *Tree) note(n *node) {
 		return
 	}
 	var dirs []Identity
-	for _, s := range n.spots {
-		dirs = append(dirs, s.dir.id)
+	for i := range n.spots {
+		dirs = append(dirs, n.dirAt(i))
 	}
 	t.fresh[n.id] = dirs
 }
@@ -109,7 +109,7 @@ func (b *Batch) Encode(local func(Ref) Ref) ([]byte, error) {
 		if len(list) == 0 {
 			return nil
 		}
-		p, err := encodePage(kindPage, list, local)
+		p, err := encodePage(kindPage, leaf{list: list}, local)
 		w.Pages = append(w.Pages, p)
 		list, weight = list[:0], 0
 		return err
@@ -166,8 +166,10 @@ func (t *Tree) Restore(b []byte) (gone []Identity, err error) {
 			return nil, fmt.Errorf("batch of changes: %w", badf("identity %v is of two kinds", id))
 		}
 	}
-	m.place()
-	if err := m.check(); err != nil {
+	if err = m.place(); err == nil {
+		err = m.check()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("batch of changes: %w", err)
 	}
 	m.apply()

@@ -15,11 +15,12 @@ import (
 // conflicts, takes batches of them, and restores these on the last commit: what
 // the next commit makes of both is the same.
 func TestRestoreIsTheSame(t *testing.T) {
-	var restored, gone, moved int
+	var restored, gone, moved, linked int
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		p := pens(t, 2)
 		a, b := p[0], p[1]
+		a.limit, a.width = 700, 2
 		for range r.IntN(40) {
 			a.random(r)
 			b.random(r)
@@ -52,6 +53,9 @@ func TestRestoreIsTheSame(t *testing.T) {
 			batches = append(batches, enc)
 			gone += len(before.gone)
 			for id := range before.fresh {
+				if n := a.nodes[id]; n != nil && n.linked != nil {
+					linked++
+				}
 				if n := a.nodes[id]; n != nil && len(before.fresh[id]) > 0 && len(n.spots) > 0 && before.fresh[id][0] != n.spots[0].dir.id {
 					moved++
 				}
@@ -63,6 +67,7 @@ func TestRestoreIsTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		q.limit, q.width = a.limit, a.width
 		if r.IntN(2) == 0 {
 			a.s.away = make(map[Ref]bool)
 			for ref := range a.s.nodes {
@@ -92,8 +97,8 @@ func TestRestoreIsTheSame(t *testing.T) {
 			t.Fatalf("seed %d: digest %v, %v; want %v", seed, got, err, want)
 		}
 	}
-	if restored < 100 || gone < 100 || moved < 100 {
-		t.Errorf("%d batches, %d gone, %d moved: that tests nothing", restored, gone, moved)
+	if restored < 100 || gone < 100 || moved < 100 || linked < 100 {
+		t.Errorf("%d batches, %d gone, %d moved, %d linked: that tests nothing", restored, gone, moved, linked)
 	}
 }
 
@@ -128,7 +133,7 @@ func (p *pen) random(r *rand.Rand) {
 		_, err = p.Create(dir, name, Spec{ID: ident(*p.ids), Kind: Kind(r.IntN(2)), Now: now})
 	} else {
 		f := files[r.IntN(len(files))]
-		switch r.IntN(5) {
+		switch r.IntN(7) {
 		case 0:
 			_, err = p.SetAttr(f.ID, func(a *Attr) { a.Ctime = now })
 		case 1:
@@ -141,6 +146,8 @@ func (p *pen) random(r *rand.Rand) {
 			_, _, err = p.Rename(f.Dir, f.Name, dir, name, false, now)
 		case 4:
 			err = p.RemoveAll(f.Dir, f.Name, now)
+		case 5, 6:
+			_, err = p.Link(f.ID, dir, name, now)
 		}
 	}
 	var no syscall.Errno
@@ -171,6 +178,40 @@ func paths(t *testing.T, tr *Tree) map[string]string {
 	}
 	walk(Root, "")
 	return out
+}
+
+// TestRestoreOfALink gives files, of which little is in memory, their second name.
+func TestRestoreOfALink(t *testing.T) {
+	a := pens(t, 1)[0]
+	a.limit, a.width = 700, 2
+	d, e := a.mkdir(Root, "d"), a.mkdir(Root, "e")
+	var plain []Info
+	for i := range 20 {
+		f := a.create(d.ID, fmt.Sprint("f", i), "text")
+		a.link(f.ID, d.ID, fmt.Sprint("g", i))
+		plain = append(plain, a.create(e.ID, fmt.Sprint("p", i), "text"))
+	}
+	a.flush()
+	b, c := a.again(), a.again()
+	for _, q := range []*pen{b, c} {
+		q.limit, q.width = 700, 2
+	}
+	b.must(b.Lookup(Root, "e"))
+	for _, f := range plain {
+		b.must(b.Lookup(e.ID, f.Name))
+		b.link(f.ID, e.ID, f.Name+" too")
+	}
+	enc, err := b.Take().Encode(func(r Ref) Ref { return r })
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.missed(func() error { _, err := c.Restore(enc); return err })
+	b.flush()
+	c.flush()
+	if b.Digest() != c.Digest() {
+		t.Error("what was restored is not what was done")
+	}
+	c.wantAnew()
 }
 
 func TestBatchWithoutChanges(t *testing.T) {

@@ -53,22 +53,51 @@ func unmarshal(kind byte, b []byte, v any) error {
 }
 
 // decodePage decodes the page or root node that was read at ref. dir is the
-// directory whose entries are in it.
-func decodePage(kind byte, b []byte, at Ref, dir Identity) ([]standing, error) {
+// directory whose entries are in it, nowhere for the table.
+func decodePage(kind byte, b []byte, at Ref, dir Identity) (leaf, error) {
 	var p wirePage
 	if err := unmarshal(kind, b, &p); err != nil {
-		return nil, err
+		return leaf{}, err
 	}
 	d := &decoder{at: at, writers: p.Writers, packs: p.Packs}
 	d.checkPacks()
-	list := make([]standing, 0, len(p.Entries))
+	l := leaf{list: make([]standing, 0, len(p.Entries))}
 	for i := range p.Entries {
-		list = append(list, d.entry(&p.Entries[i], dir))
+		l.list = append(l.list, d.entry(&p.Entries[i], dir))
+	}
+	for i := range p.Stubs {
+		l.stubs = append(l.stubs, d.stub(&p.Stubs[i]))
+	}
+	for _, w := range p.Ways {
+		l.ways = append(l.ways, way{w.Dir, w.Up})
+	}
+	switch {
+	case kind == kindRoot || dir == nowhere:
+		if len(l.stubs) > 0 {
+			d.fail("names where there are none")
+		}
+	default:
+		for i := 1; i < len(l.stubs); i++ {
+			if l.stubs[i-1].compare(l.stubs[i]) >= 0 {
+				d.fail("names out of order")
+			}
+		}
+	}
+	if len(l.ways) > 0 && dir != nowhere || len(l.ways) > maxWays {
+		d.fail("%d ways", len(l.ways))
 	}
 	if d.err != nil {
-		return nil, d.err
+		return leaf{}, d.err
 	}
-	return list, nil
+	return l, nil
+}
+
+func (d *decoder) stub(w *wireStub) stub {
+	s := stub{string(w.Name), w.ID}
+	if err := checkName(s.name); err != nil {
+		d.fail("%q: %v", s.name, err)
+	}
+	return s
 }
 
 func (d *decoder) checkPacks() {
@@ -142,14 +171,36 @@ func (d *decoder) entry(w *wireEntry, dir Identity) standing {
 		d.fail("identity %v: dead links or data out of order", e.id)
 	}
 	e.revive(links, data)
-	s := standing{e: e, dir: dir, digest: w.Digest}
+	s := standing{e: e, dir: dir, digest: w.Digest, gone: w.Gone}
 	if w.Top != nil {
 		s.top = d.ref(w.Top)
 	}
 	if s.top.IsZero() != (s.digest == crypto.Hash{}) || s.digest != (crypto.Hash{}) && d.err == nil && e.kind() != Dir {
 		d.fail("identity %v: pages without a digest, a digest without pages, or pages of a file", e.id)
 	}
+	if w.Table != nil {
+		s.table = &child{ref: d.ref(w.Table), digest: w.TableSum}
+	}
+	if (s.table == nil || s.table.ref.IsZero()) != (w.TableSum == crypto.Hash{}) || s.table != nil && e.id != Root {
+		d.fail("identity %v: a table without a digest, a digest without a table, or a table of its own", e.id)
+	}
+	if d.err == nil && len(s.gone) > 0 {
+		d.checkGone(&s)
+	}
 	return s
+}
+
+// checkGone checks the directories that an entry of the table says are gone.
+func (d *decoder) checkGone(s *standing) {
+	if s.dir != nowhere || !slices.IsSortedFunc(s.gone, compareID) {
+		d.fail("identity %v: directories gone out of order, or outside of the table", s.e.id)
+	}
+	places := s.e.places()
+	for i, dir := range s.gone {
+		if dir == Root || i > 0 && s.gone[i-1] == dir || !slices.ContainsFunc(places, func(p place) bool { return p.dir == dir }) {
+			d.fail("identity %v: directory %v can't be gone", s.e.id, dir)
+		}
+	}
 }
 
 // revive makes all links and data of e's versions live but the dead.

@@ -79,7 +79,8 @@
 //     bytes stay as a file. A copy that is deleted on one side and settled on
 //     the other comes back once.
 //  6. Hard links: one name removed while the file is edited: that name stays
-//     gone. All names removed: all come back.
+//     gone. All names removed: all come back. A file is moved to another volume
+//     only together with all its names.
 //  7. Two directories made under one name stay two identities behind one name: a
 //     rename by somebody who knows one takes only what is in that one.
 //  8. Attributes are one group: the last to change any of them wins.
@@ -96,23 +97,35 @@
 // encoding of crypto/canon. Keys are written as [n].
 //
 //	1 root        a page with exactly one entry, the root's: identity zero
-//	2 page        entries of one directory
+//	2 page        entries of one directory, or of the table of hard links
 //	3 index       of a directory's pages or indexes
 //	4 file index  of a file's chunks or indexes
 //
 // An entry stands in the directory where the view has it, in the page that is
-// found by the first bits of BLAKE3(name).
+// found by the first bits of BLAKE3(name). One with several places, shown or not,
+// stands in the table of hard links instead, in the page that is found by the
+// first bits of BLAKE3(identity), and each directory in which the view has it
+// holds a stub: name and identity, where the entry would be. So what a file is
+// stands once, a change of it writes one page, and who lists a directory reads
+// those pages of the table to which its stubs belong.
 //
 //	page     {[1] writers: 16 bytes each, ascending, those that occur
 //	          [2] packs: [owner, id], ascending, those that occur; id is empty for
 //	              the pack in which this node is, whose owner must be the same
-//	          [3] entries, by name, then identity}
+//	          [3] entries, by name, then identity; in the table by identity
+//	          [4] stubs [name, identity], by name, then identity; none in the table
+//	          [5] ways [directory, the one in which it stands], by directory, of the
+//	              directories that the places here name and of those above them; at
+//	              most 4,096, in the table only}
 //	entry    {[1] identity, 16 bytes
 //	          [2] versions, by dot; at most 1,024
 //	          [3] links [writer, seq, count] that are in a version and not live
 //	          [4] data dots that are in a version and not live
 //	          [5] of a directory that is not empty: ref of its page or index
-//	          [6] digest of that}
+//	          [6] digest of that
+//	          [7] of the root, if there are hard links: ref of the table's page or index
+//	          [8] digest of that
+//	          [9] in the table: the directories of its places that are gone, ascending}
 //	version  {[1] dot [2] kind (0 file, 1 directory, 2 symlink, 3 fifo, 4 socket,
 //	              5 character, 6 block device)
 //	          [3] places, by link  [4] mode, 07777  [5] uid  [6] gid
@@ -131,8 +144,14 @@
 // What is zero or empty is left out. Dots and stamps that equal the version's
 // dot are left out, as is the directory of a place when it is the one in which
 // the entry stands. Keys from 128 on of a version are kept; elsewhere they are
-// dropped, and do not count for a digest. Keys 7 and 8 of the root's entry are
-// for the inode table, which files with several names will stand in.
+// dropped, and do not count for a digest. In the table every place states its
+// directory.
+//
+// A way tells where a directory stood when the page was written. It may have
+// moved since, so ways are only where a search for a directory begins, which is
+// needed since a change of a file must see all its names: copies settle under
+// all of them, and with the last but one of its names the entry goes back to the
+// directory of the other.
 //
 // Content: up to 256 bytes stand in the datum [2], of a symlink up to 4,095, and
 // then there is no size; an empty file has neither. Else there is the size, and
@@ -141,7 +160,7 @@
 // chunks. Holes at the end of a list of refs are left out.
 //
 // Pages: an entry weighs, for each version, 256 and the bytes of its names,
-// xattrs and inline content. A page holds all names whose hashes begin with its
+// xattrs and inline content, and 64 for each place but the first; a stub 64 and those of its name. A page holds all names whose hashes begin with its
 // bits. It is split by the next bit if it weighs more than 128 KiB and has more
 // than one name; two siblings that needn't be split are one. Empty pages are not
 // written. So the pages follow from what is in the directory. Of more than one
@@ -149,8 +168,9 @@
 // until each part has at most 512, each part is an index node, and over these is
 // the next index.
 //
-// Digests: of a page or root, BLAKE3("satchel page v1" ‖ its node without packs,
-// without key 5 of entries and with nothing but key 1 in data); of an index,
+// Digests: of a page or root, BLAKE3("satchel page v1" ‖ its node without packs
+// and ways, without keys 5 and 7 of entries and with nothing but key 1 in data);
+// of an index,
 // BLAKE3("satchel index v1" ‖ level, 1 byte ‖ for each child: bits, 1 byte;
 // prefix, 8 bytes big-endian, its bits to the left; digest). Equal digest is
 // equal state, whoever wrote it and wherever. Digests are checked when a node
@@ -162,5 +182,7 @@
 // joins each and puts it where the view has it. It reads nothing of equal
 // directories, and nothing at all of what isn't in memory if the other head has
 // merged all that is here. A page that is then equal to one that either side has
-// stored keeps its ref.
+// stored keeps its ref. The tables are compared like directories. Of what differs
+// in a directory and is a stub, the page of the table is read, unless that is the
+// same on both sides and in memory.
 package tree

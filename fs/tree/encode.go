@@ -19,13 +19,22 @@ type encoder struct {
 	packs   packTable
 }
 
-// A standing is an entry in the directory in which it stands, and, of a
-// directory, where its own pages are.
+// A standing is an entry in the directory in which it stands, or in the table,
+// and, of a directory, where its own pages are.
 type standing struct {
 	e      *entry
-	dir    Identity
+	dir    Identity // nowhere: the table
 	top    Ref
 	digest crypto.Hash
+	table  *child     // of the root: where the table is, nil if there is none
+	gone   []Identity // in the table: the directories of its places that are not there
+}
+
+// A leaf is what is in a page.
+type leaf struct {
+	list  []standing
+	stubs []stub
+	ways  []way // in the table
 }
 
 // A packTable numbers the packs of a node.
@@ -69,16 +78,22 @@ func (t *packTable) ref(r Ref) wireRef {
 	return wireRef{Pack: t.at[packKey{r.Owner, r.Pack}], Off: r.Off, Len: r.Len, Hash: r.Hash[:], Key: r.Key[:]}
 }
 
-// encodePage returns the node, of the given kind, that holds list.
-func encodePage(kind byte, list []standing, local func(Ref) Ref) ([]byte, error) {
+// encodePage returns the node, of the given kind, that holds l.
+func encodePage(kind byte, l leaf, local func(Ref) Ref) ([]byte, error) {
 	c := &encoder{local: local, writers: make(map[crypto.DeviceID]uint32)}
-	p := wirePage{Writers: c.number(list)}
+	p := wirePage{Writers: c.number(l.list)}
 	if local != nil {
-		c.packs = newPackTable(c.refs(list))
+		c.packs = newPackTable(c.refs(l.list))
 		p.Packs = c.packs.list
+		for _, w := range l.ways {
+			p.Ways = append(p.Ways, wireWay{Dir: w.dir, Up: w.up})
+		}
 	}
-	for i := range list {
-		p.Entries = append(p.Entries, c.entry(&list[i]))
+	for i := range l.list {
+		p.Entries = append(p.Entries, c.entry(&l.list[i]))
+	}
+	for _, s := range l.stubs {
+		p.Stubs = append(p.Stubs, wireStub{Name: []byte(s.name), ID: s.id})
 	}
 	return marshal(kind, p)
 }
@@ -95,10 +110,10 @@ func marshal(kind byte, v any) ([]byte, error) {
 	return append([]byte{kind}, b...), nil
 }
 
-// pageDigest returns the digest of a page or root: of its bytes without refs
-// and content.
-func pageDigest(kind byte, list []standing) (crypto.Hash, error) {
-	b, err := encodePage(kind, list, nil)
+// pageDigest returns the digest of a page or root: of its bytes without refs,
+// ways and content.
+func pageDigest(kind byte, l leaf) (crypto.Hash, error) {
+	b, err := encodePage(kind, l, nil)
 	if err != nil {
 		return crypto.Hash{}, err
 	}
@@ -107,7 +122,7 @@ func pageDigest(kind byte, list []standing) (crypto.Hash, error) {
 
 // digest returns the digest of a version alone.
 func (v *version) digest() crypto.Hash {
-	d, _ := pageDigest(kindPage, []standing{{e: single(Identity{}, *v)}})
+	d, _ := pageDigest(kindPage, leaf{list: []standing{{e: single(Identity{}, *v)}}})
 	return d
 }
 
@@ -146,6 +161,9 @@ func (c *encoder) refs(list []standing) (refs []Ref) {
 	for i := range list {
 		s := &list[i]
 		add(s.top)
+		if s.table != nil {
+			add(s.table.ref)
+		}
 		for j := range s.e.versions {
 			if d := s.e.versions[j].data; d != nil {
 				for _, r := range d.content.Refs {
@@ -175,11 +193,19 @@ func (c *encoder) unless(d, own Dot) *wireDot {
 	return &w
 }
 
+// top returns where pages are, nil for a digest and if there are none.
+func (c *encoder) top(r Ref) *wireRef {
+	if c.local == nil || r.IsZero() {
+		return nil
+	}
+	w := c.packs.ref(c.local(r))
+	return &w
+}
+
 func (c *encoder) entry(s *standing) wireEntry {
-	w := wireEntry{ID: s.e.id, Digest: s.digest}
-	if c.local != nil && !s.top.IsZero() {
-		r := c.packs.ref(c.local(s.top))
-		w.Top = &r
+	w := wireEntry{ID: s.e.id, Digest: s.digest, Gone: s.gone, Top: c.top(s.top)}
+	if s.table != nil {
+		w.Table, w.TableSum = c.top(s.table.ref), s.table.digest
 	}
 	for i := range s.e.versions {
 		w.Versions = append(w.Versions, c.version(&s.e.versions[i], s.dir))

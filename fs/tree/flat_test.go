@@ -65,6 +65,7 @@ func adopt(t *Tree, s state) (rings int) {
 			continue
 		}
 		n := &node{id: id, e: e}
+		n.row.n = n
 		if e.kind() == Dir {
 			n.sub = newFolder()
 			dirs = append(dirs, id)
@@ -80,11 +81,7 @@ func adopt(t *Tree, s state) (rings int) {
 		if id == Root {
 			continue
 		}
-		var spots []spot
-		for _, p := range get.standing(e, breaks[id], t.links) {
-			spots = append(spots, spot{t.nodes[p.dir], p.name, p.link})
-		}
-		t.stand(t.nodes[id], spots)
+		t.stand(t.nodes[id], get.standing(e, breaks[id]))
 	}
 	t.gen++
 	return len(breaks)

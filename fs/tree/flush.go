@@ -81,21 +81,28 @@ var errOpen = errors.New("not stored")
 
 // root writes the root node.
 func (w *flush) root() (Ref, crypto.Hash, error) {
-	top, err := w.folder(w.t.root)
-	if err != nil {
+	top, err := w.folder(w.t.root.sub, Root)
+	if err != nil && err != errOpen {
 		return Ref{}, crypto.Hash{}, err
 	}
-	list := []standing{{e: w.t.root.e.numbered(w.dot), top: top.ref, digest: top.digest}}
-	return w.node(w.t.root.sub, kindRoot, list)
+	table, e := w.folder(w.t.table, nowhere)
+	if err := cmp.Or(e, err); err != nil {
+		return Ref{}, crypto.Hash{}, err
+	}
+	s := standing{e: w.t.root.e.numbered(w.dot), top: top.ref, digest: top.digest}
+	if !table.ref.IsZero() {
+		s.table = &table
+	}
+	return w.node(w.t.root.sub, kindRoot, leaf{list: []standing{s}})
 }
 
 // node writes a page or root, unless f knows where it is stored already.
-func (w *flush) node(f *folder, kind byte, list []standing) (Ref, crypto.Hash, error) {
-	digest, err := pageDigest(kind, list)
+func (w *flush) node(f *folder, kind byte, l leaf) (Ref, crypto.Hash, error) {
+	digest, err := pageDigest(kind, l)
 	if err != nil {
 		return Ref{}, digest, err
 	}
-	r, err := w.put(f, digest, func(local func(Ref) Ref) ([]byte, error) { return encodePage(kind, list, local) })
+	r, err := w.put(f, digest, func(local func(Ref) Ref) ([]byte, error) { return encodePage(kind, l, local) })
 	return r, digest, err
 }
 
@@ -125,26 +132,27 @@ func (w *flush) put(f *folder, digest crypto.Hash, encode func(local func(Ref) R
 	return r, nil
 }
 
-// folder writes the pages of the directory d and all below it.
-func (w *flush) folder(d *node) (child, error) {
-	f := d.sub
+// folder writes the pages of the directory dir, or the table, and all below it.
+func (w *flush) folder(f *folder, dir Identity) (child, error) {
 	if !f.dirty {
 		return child{ref: f.top, digest: f.digest}, nil
 	}
 	if top, ok := w.tops[f]; ok {
 		return top, nil
 	}
-	f.balance(w.limit)
+	if err := f.balance(w.limit, w.t.fetch); err != nil {
+		return child{}, err
+	}
 	var list []child
 	var open error
 	for _, p := range f.pages {
-		c, err := w.page(d, p)
+		c, err := w.page(f, dir, p)
 		switch {
 		case err == errOpen:
 			open = err
 		case err != nil:
 			return child{}, err
-		case len(p.nodes) > 0:
+		case !p.empty():
 			list = append(list, c)
 		}
 	}
@@ -163,7 +171,7 @@ func (w *flush) folder(d *node) (child, error) {
 			f.known = make(map[crypto.Hash]Ref)
 		}
 		for _, p := range f.pages {
-			if len(p.nodes) > 0 {
+			if !p.empty() {
 				f.known[p.digest] = p.ref
 			}
 		}
@@ -171,49 +179,79 @@ func (w *flush) folder(d *node) (child, error) {
 	return top, nil
 }
 
-// page writes the page p of the directory d.
-func (w *flush) page(d *node, p *page) (child, error) {
+// page writes the page p of the folder f, which is that of dir.
+func (w *flush) page(f *folder, dir Identity, p *page) (child, error) {
 	c := child{prefix: p.prefix, bits: p.bits, ref: p.ref, digest: p.digest}
 	if !p.dirty {
 		return c, nil
 	}
-	list := make([]standing, 0, len(p.nodes))
+	l := leaf{list: make([]standing, 0, len(p.rows))}
 	open := false
-	for _, n := range p.nodes {
-		s := standing{e: n.e, dir: d.id}
-		if n.isDir() {
-			top, err := w.folder(n)
-			if err == errOpen {
-				open = true
-			} else if err != nil {
-				return c, err
-			}
-			s.top, s.digest = top.ref, top.digest
+	for _, r := range p.rows {
+		if r.isStub() {
+			l.stubs = append(l.stubs, stub{r.name(), r.n.id})
+			continue
 		}
-		if n.e.pending() {
-			open = open || w.sink == nil
-			s.e = n.e.numbered(w.dot)
+		s, err := w.standing(r.n, dir)
+		if err == errOpen {
+			open = true
+		} else if err != nil {
+			return c, err
 		}
-		list = append(list, s)
+		l.list = append(l.list, s)
 	}
 	if open {
 		return c, errOpen
 	}
-	if len(list) == 0 {
+	if len(p.rows) == 0 {
 		w.done = append(w.done, func() { p.ref, p.digest, p.dirty = Ref{}, crypto.Hash{}, false })
 		return c, nil
 	}
-	slices.SortFunc(list, func(a, b standing) int {
-		p, _ := a.e.standsIn(d.id)
-		q, _ := b.e.standsIn(d.id)
-		return cmp.Or(cmp.Compare(p.name, q.name), bytes.Compare(a.e.id[:], b.e.id[:]))
-	})
-	r, digest, err := w.node(d.sub, kindPage, list)
+	if dir == nowhere {
+		l.ways = w.t.waysTo(p)
+	}
+	l.sort()
+	r, digest, err := w.node(f, kindPage, l)
 	if err != nil {
 		return c, err
 	}
 	w.done = append(w.done, func() { p.ref, p.digest, p.dirty = r, digest, false })
 	return child{prefix: p.prefix, bits: p.bits, ref: r, digest: digest}, nil
+}
+
+// standing returns what the page of n, in dir, says of it.
+func (w *flush) standing(n *node, dir Identity) (s standing, err error) {
+	s = standing{e: n.e, dir: dir}
+	if n.isDir() {
+		var top child
+		if top, err = w.folder(n.sub, n.id); err != nil {
+			return s, err
+		}
+		s.top, s.digest = top.ref, top.digest
+	}
+	if n.e.pending() {
+		if w.sink == nil {
+			return s, errOpen
+		}
+		s.e = n.e.numbered(w.dot)
+	}
+	if n.linked != nil {
+		s.gone = n.e.gone(n.linked.dirs)
+	}
+	return s, nil
+}
+
+// sort brings a leaf into the order in which it is stored.
+func (l *leaf) sort() {
+	slices.SortFunc(l.list, func(a, b standing) int {
+		if a.dir == nowhere {
+			return compareID(a.e.id, b.e.id)
+		}
+		p, _ := a.e.standsIn(a.dir)
+		q, _ := b.e.standsIn(b.dir)
+		return cmp.Or(cmp.Compare(p.name, q.name), bytes.Compare(a.e.id[:], b.e.id[:]))
+	})
+	slices.SortFunc(l.stubs, stub.compare)
 }
 
 // index writes the index of a folder's pages, and indexes of that until there is

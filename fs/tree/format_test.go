@@ -102,7 +102,7 @@ func known(t *testing.T, name string, b []byte) []byte {
 
 func TestKnownPage(t *testing.T) {
 	list := samplePage()
-	b, err := encodePage(kindPage, list, local)
+	b, err := encodePage(kindPage, leaf{list: list}, local)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestKnownPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, s := range got {
+	for i, s := range got.list {
 		w := list[i]
 		if !s.e.equal(w.e) || s.top != w.top || s.digest != w.digest {
 			t.Errorf("got  %v\nwant %v", s.e, w.e)
@@ -123,7 +123,7 @@ func TestKnownPage(t *testing.T) {
 			}
 		}
 	}
-	d, err := pageDigest(kindPage, list)
+	d, err := pageDigest(kindPage, leaf{list: list})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,14 +139,54 @@ func TestKnownRoot(t *testing.T) {
 	d := Dot{7, writer(3)}
 	e := single(Root, version{dot: d, kind: Dir, stamp: d, mtime: 9, mstamp: d, attr: Attr{Mode: 0o700}})
 	list := []standing{{e: e, top: chunkRef(1), digest: crypto.Sum([]byte("root"))}}
-	b, err := encodePage(kindRoot, list, local)
+	b, err := encodePage(kindRoot, leaf{list: list}, local)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b = known(t, "root.hex", b)
 	got, err := decodePage(kindRoot, b, here, Root)
-	if err != nil || len(got) != 1 || !got[0].e.equal(e) || got[0].top != chunkRef(1) {
+	if err != nil || len(got.list) != 1 || !got.list[0].e.equal(e) || got.list[0].top != chunkRef(1) {
 		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// TestKnownTable has a file with several names, where it stands and where it is named.
+func TestKnownTable(t *testing.T) {
+	entry := &entry{id: ident(1), versions: samplePage()[0].e.versions}
+	entry.revive(nil, nil)
+	table := leaf{list: []standing{{e: entry, dir: nowhere, gone: []Identity{ident(9)}}}, ways: []way{{ident(9), ident(2)}, {ident(2), Root}}}
+	names := leaf{stubs: []stub{{"other", entry.id}, {"other", ident(77)}}}
+	d := Dot{7, writer(3)}
+	root := leaf{list: []standing{{e: single(Root, version{dot: d, kind: Dir, stamp: d, mstamp: d}),
+		table: &child{ref: chunkRef(1), digest: crypto.Sum([]byte("table"))}}}}
+	for name, c := range map[string]struct {
+		kind byte
+		l    leaf
+		dir  Identity
+	}{"table": {kindPage, table, nowhere}, "stubs": {kindPage, names, Root}, "linked-root": {kindRoot, root, Root}} {
+		b, err := encodePage(c.kind, c.l, local)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decodePage(c.kind, known(t, name+".hex", b), here, c.dir)
+		if err != nil || !slices.Equal(got.stubs, c.l.stubs) || !slices.Equal(got.ways, c.l.ways) || len(got.list) != len(c.l.list) {
+			t.Fatalf("%s: %+v, %v", name, got, err)
+		}
+		for i, s := range got.list {
+			w := c.l.list[i]
+			if !s.e.equal(w.e) || !slices.Equal(s.gone, w.gone) || (w.table != nil && *s.table != *w.table) {
+				t.Errorf("%s: %+v, want %+v", name, s, w)
+			}
+		}
+		digest, err := pageDigest(c.kind, c.l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		known(t, name+"-digest.hex", digest[:])
+		got.ways = nil
+		if again, err := pageDigest(c.kind, got); err != nil || again != digest {
+			t.Errorf("%s: another digest without ways", name)
+		}
 	}
 }
 
@@ -182,7 +222,7 @@ func TestKnownNames(t *testing.T) {
 }
 
 func FuzzPage(f *testing.F) {
-	b, err := encodePage(kindPage, samplePage(), local)
+	b, err := encodePage(kindPage, leaf{list: samplePage()}, local)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -205,16 +245,17 @@ func FuzzPage(f *testing.F) {
 			t.Fatalf("decoded, but not encoded: %v", err)
 		}
 		back, err := decodePage(kindPage, again, here, ident(9))
-		if err != nil || len(back) != len(list) {
+		if err != nil || len(back.list) != len(list.list) {
 			t.Fatalf("not decoded again: %v", err)
 		}
-		for i := range list {
-			if !list[i].e.equal(back[i].e) {
-				t.Fatalf("%v is now %v", list[i].e, back[i].e)
+		for i := range list.list {
+			e := list.list[i].e
+			if !e.equal(back.list[i].e) {
+				t.Fatalf("%v is now %v", e, back.list[i].e)
 			}
-			list[i].e.touch(Dot{Pending, writer(1)}, nil)
-			list[i].e.shown()
-			list[i].e.standsIn(ident(9))
+			e.touch(Dot{Pending, writer(1)}, nil)
+			e.shown()
+			e.standsIn(ident(9))
 		}
 	})
 }

@@ -11,13 +11,15 @@ import (
 type Subtree struct {
 	info   Info
 	below  []*Subtree
-	owners map[string]struct{} // at the top only
+	owners map[string]struct{}   // at the top only
+	ids    map[Identity]Identity // the new ones, likewise
 }
 
 // Owners returns the names in whose packs the content is.
 func (s *Subtree) Owners() []string { return slices.Sorted(maps.Keys(s.owners)) }
 
-// Export returns a copy of what a directory shows under a name.
+// Export returns a copy of what a directory shows under a name. What RemoveAll
+// needs to remove it is in memory then.
 func (t *Tree) Export(dir Identity, name string) (*Subtree, error) {
 	g, err := t.dir(dir)
 	if err != nil {
@@ -27,7 +29,7 @@ func (t *Tree) Export(dir Identity, name string) (*Subtree, error) {
 	if i == nil {
 		return nil, os.ErrNotExist
 	}
-	if err := t.loadAll(i); err != nil {
+	if err := t.reachTree(g, i); err != nil {
 		return nil, err
 	}
 	owners := make(map[string]struct{})
@@ -55,10 +57,43 @@ func (t *Tree) export(i *item, owners map[string]struct{}, miss *missing) *Subtr
 	return s
 }
 
-// Graft puts a subtree under name into a directory. Everything in it gets a new
-// identity, from newID, and new dots: those of another volume could be taken
-// for removed here. Content keeps its refs.
-func (t *Tree) Graft(dir Identity, name string, s *Subtree, newID func(old Identity) Identity, now int64) (Info, error) {
+// Outside tells whether a file in s has names elsewhere, too.
+func (s *Subtree) Outside() bool {
+	names := make(map[Identity]uint32)
+	outside := false
+	s.each(func(i *Info) { names[i.ID]++ })
+	s.each(func(i *Info) { outside = outside || i.Links > names[i.ID] })
+	return outside
+}
+
+// each calls f with all that s shows, with a file for each of its names.
+func (s *Subtree) each(f func(*Info)) {
+	f(&s.info)
+	for _, c := range s.below {
+		c.each(f)
+	}
+}
+
+// Prepare gives everything in s a new identity, from newID, and has in memory
+// what Graft needs.
+func (t *Tree) Prepare(s *Subtree, newID func(old Identity) Identity) error {
+	s.ids = make(map[Identity]Identity)
+	var miss missing
+	s.each(func(i *Info) {
+		if id, ok := s.ids[i.ID]; ok {
+			miss.add(t.hold(id))
+		} else {
+			s.ids[i.ID] = newID(i.ID)
+		}
+	})
+	return miss.err()
+}
+
+// Graft puts a subtree, which was prepared, under name into a directory.
+// Everything in it has a new identity and gets new dots: those of another volume
+// could be taken for removed here. Content keeps its refs. Names of one file
+// stay that.
+func (t *Tree) Graft(dir Identity, name string, s *Subtree, now int64) (Info, error) {
 	g, err := t.dir(dir)
 	if err != nil {
 		return Info{}, err
@@ -72,7 +107,7 @@ func (t *Tree) Graft(dir Identity, name string, s *Subtree, newID func(old Ident
 	if t.depth(g[0])+s.height() > maxDepth {
 		return Info{}, errDeep
 	}
-	n := t.graft(g[0], name, s, newID, now)
+	n := t.graft(g[0], name, s, s.ids, now)
 	t.change(g[0], now)
 	return t.info(t.at(n, t.pending())), nil
 }
@@ -84,12 +119,17 @@ func (s *Subtree) height() (h int) {
 	return h + 1
 }
 
-func (t *Tree) graft(dir *node, name string, s *Subtree, newID func(old Identity) Identity, now int64) *node {
+func (t *Tree) graft(dir *node, name string, s *Subtree, ids map[Identity]Identity, now int64) *node {
 	i := &s.info
+	if n := t.nodes[ids[i.ID]]; n != nil { // another name of it was grafted
+		t.touch(n, func(v *version) { v.link(place{dir: dir.id, name: name, stamp: t.pending()}, n.e.links) })
+		t.stand(n, t.placesOf(n))
+		return n
+	}
 	a := Attr{i.Mode, i.UID, i.GID, i.Atime, now, i.Btime, maps.Clone(i.Xattrs)}
-	n := t.make(dir, name, newID(i.ID), i.Kind, a, i.Content, i.Mtime)
+	n := t.make(dir, name, ids[i.ID], i.Kind, a, i.Content, i.Mtime)
 	for _, c := range s.below {
-		t.graft(n, c.info.Name, c, newID, now)
+		t.graft(n, c.info.Name, c, ids, now)
 	}
 	return n
 }
@@ -101,6 +141,7 @@ func (t *Tree) Evict(keep func(Identity) bool) {
 	if t.root.sub.loaded {
 		t.evict(t.root, keep)
 	}
+	t.evictTable()
 }
 
 // evict evicts what it can below d and tells whether d is not loaded any more.
@@ -120,7 +161,11 @@ func (t *Tree) evict(d *node, keep func(Identity) bool) bool {
 	}
 	for name, nodes := range f.names {
 		for _, n := range nodes {
-			delete(t.nodes, n.id)
+			if n.linked == nil {
+				delete(t.nodes, n.id)
+			} else {
+				n.forget(d)
+			}
 			t.parents[n.id] = d.id
 		}
 		t.setName(f, name, nil)

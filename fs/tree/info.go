@@ -36,6 +36,7 @@ type Info struct {
 	UID, GID                   uint32
 	Atime, Ctime, Btime, Mtime int64
 	Xattrs                     map[string][]byte // not to be changed
+	Links                      uint32            // names under which it is shown; of a directory 1
 	Size                       uint64
 	Content                    Content
 	DataDot                    Dot             // zero for a directory

@@ -23,7 +23,7 @@ func Load(self crypto.DeviceID, name string, vec Vector, root Ref, digest crypto
 // A stored is a page as it is stored.
 type stored struct {
 	child
-	list []standing
+	leaf
 }
 
 // readRoot reads a root node: the root's entry and where its pages are.
@@ -32,23 +32,23 @@ func readRoot(ld Loader, r Ref, digest crypto.Hash) (standing, error) {
 	if err != nil {
 		return standing{}, err
 	}
-	list, err := decodePage(kindRoot, b, r, Root)
+	l, err := decodePage(kindRoot, b, r, Root)
 	if err != nil {
 		return standing{}, fmt.Errorf("root: %w", err)
 	}
-	if len(list) != 1 || list[0].e.id != Root {
-		return standing{}, fmt.Errorf("root: %w", badf("%d entries", len(list)))
+	if len(l.list) != 1 || l.list[0].e.id != Root {
+		return standing{}, fmt.Errorf("root: %w", badf("%d entries", len(l.list)))
 	}
-	if d, err := pageDigest(kindRoot, list); err != nil || d != digest {
+	if d, err := pageDigest(kindRoot, l); err != nil || d != digest {
 		return standing{}, fmt.Errorf("root: %w", badf("not what its digest says"))
 	}
-	return list[0], nil
+	return l.list[0], nil
 }
 
-// readFolder reads the pages of a directory. skip tells of a page that need not
-// be read; indexes gets the index nodes; memo, if not nil, keeps what was decoded.
+// readFolder reads the pages of a directory or the table. skip tells of a page
+// that need not be read; indexes gets the index nodes; memo, if not nil, keeps what was decoded.
 // Nothing is returned unless all is there.
-func readFolder(ld Loader, dir Identity, top Ref, digest crypto.Hash, skip func(child) bool, indexes map[crypto.Hash]Ref, memo map[Ref][]standing) ([]stored, error) {
+func readFolder(ld Loader, dir Identity, top Ref, digest crypto.Hash, skip func(child) bool, indexes map[crypto.Hash]Ref, memo map[Ref]leaf) ([]stored, error) {
 	if top.IsZero() {
 		return nil, nil
 	}
@@ -64,12 +64,12 @@ func readFolder(ld Loader, dir Identity, top Ref, digest crypto.Hash, skip func(
 			continue
 		}
 		var ok bool
-		if pages[i].list, ok = memo[c.ref]; ok {
+		if pages[i].leaf, ok = memo[c.ref]; ok {
 			continue
 		}
-		pages[i].list, err = readPage(ld, dir, c)
+		pages[i].leaf, err = readPage(ld, dir, c)
 		if miss.add(err) && memo != nil {
-			memo[c.ref] = pages[i].list
+			memo[c.ref] = pages[i].leaf
 		}
 	}
 	if err := miss.err(); err != nil {
@@ -117,26 +117,42 @@ func readIndex(ld Loader, c child, level int, indexes map[crypto.Hash]Ref) ([]ch
 }
 
 // readPage reads a page and checks that what is in it stands there rightly.
-func readPage(ld Loader, dir Identity, c child) ([]standing, error) {
+func readPage(ld Loader, dir Identity, c child) (leaf, error) {
 	b, err := ld(c.ref)
 	if err != nil {
-		return nil, err
+		return leaf{}, err
 	}
-	list, err := decodePage(kindPage, b, c.ref, dir)
+	l, err := decodePage(kindPage, b, c.ref, dir)
 	if err != nil {
-		return nil, err
+		return leaf{}, err
 	}
-	if d, err := pageDigest(kindPage, list); err != nil || d != c.digest {
-		return nil, badf("page is not what its digest says")
+	if d, err := pageDigest(kindPage, l); err != nil || d != c.digest {
+		return leaf{}, badf("page is not what its digest says")
 	}
 	p := page{prefix: c.prefix, bits: c.bits}
-	for _, s := range list {
-		at, ok := s.e.standsIn(dir)
-		if !ok || !p.holds(nameHash(at.name)) || s.e.id == Root || s.e.id == dir {
-			return nil, badf("identity %v stands where it doesn't belong", s.e.id)
+	for i := range l.list {
+		if s := &l.list[i]; !p.fits(s) {
+			return leaf{}, badf("identity %v stands where it doesn't belong", s.e.id)
 		}
 	}
-	return list, nil
+	for _, s := range l.stubs {
+		if !p.holds(nameHash(s.name)) || s.id == Root {
+			return leaf{}, badf("name of identity %v stands where it doesn't belong", s.id)
+		}
+	}
+	return l, nil
+}
+
+// fits tells whether s belongs in p.
+func (p *page) fits(s *standing) bool {
+	if s.e.id == Root || s.e.id == s.dir || s.e.tabled() != (s.dir == nowhere) {
+		return false
+	}
+	if s.dir == nowhere {
+		return p.holds(idHash(s.e.id))
+	}
+	at, ok := s.e.standsIn(s.dir)
+	return ok && p.holds(nameHash(at.name))
 }
 
 // standsIn returns the place at which e stands in the pages of dir. In the root
@@ -160,19 +176,18 @@ func (e *entry) standsIn(dir Identity) (at place, ok bool) {
 // load loads the folder of d.
 func (t *Tree) load(d *node) error {
 	f := d.sub
-	if d == t.root && f.top.IsZero() && !t.ref.IsZero() {
-		s, err := readRoot(t.ld, t.ref, t.digest)
-		if err != nil {
+	if d == t.root {
+		if err := t.readTop(); err != nil {
 			return err
 		}
-		d.e, f.top, f.digest = s.e, s.top, s.digest
 	}
 	known := make(map[crypto.Hash]Ref)
 	pages, err := readFolder(t.ld, d.id, f.top, f.digest, nil, known, nil)
 	if err != nil {
 		return err
 	}
-	if err := t.unused(pages); err != nil {
+	links, err := t.attachable(d.id, pages)
+	if err != nil {
 		return fmt.Errorf("directory %v: %w", d.id, err)
 	}
 	fresh := newFolder()
@@ -185,7 +200,55 @@ func (t *Tree) load(d *node) error {
 		f.known[t.digest] = t.ref
 	}
 	t.fill(d, pages)
+	for _, s := range links {
+		t.fillStub(d, s)
+	}
+	t.gen++
 	return nil
+}
+
+// readTop reads the root node, if that was not done.
+func (t *Tree) readTop() error {
+	f := t.root.sub
+	if f.loaded || !f.top.IsZero() || t.ref.IsZero() {
+		return nil
+	}
+	s, err := readRoot(t.ld, t.ref, t.digest)
+	if err != nil {
+		return err
+	}
+	t.root.e, f.top, f.digest = s.e, s.top, s.digest
+	if s.table != nil && t.table.top.IsZero() {
+		t.table = &folder{top: s.table.ref, digest: s.table.digest}
+	}
+	return nil
+}
+
+// attachable returns what the stubs in pages of the directory dir stand for. It
+// checks that they and the entries can be put there.
+func (t *Tree) attachable(dir Identity, pages []stored) (links []*row, err error) {
+	var miss missing
+	for _, p := range pages {
+		for _, s := range p.stubs {
+			miss.add(t.hold(s.id))
+		}
+	}
+	if err := miss.err(); err != nil {
+		return nil, err
+	}
+	if err := t.unused(pages); err != nil {
+		return nil, err
+	}
+	for _, p := range pages {
+		for _, s := range p.stubs {
+			r, err := t.attach(dir, s)
+			if err != nil {
+				return nil, err
+			}
+			links = append(links, r)
+		}
+	}
+	return links, nil
 }
 
 // unused tells whether no identity of pages is in memory or there twice.
@@ -212,6 +275,8 @@ func (t *Tree) fill(d *node, pages []stored) {
 		for _, x := range s.list {
 			at, _ := x.e.standsIn(d.id)
 			n := &node{id: x.e.id, e: x.e, spots: []spot{{d, at.name, at.link}}}
+			n.row = row{n: n, hash: nameHash(at.name)}
+			n.row.weigh()
 			if x.e.kind() == Dir {
 				n.sub = &folder{top: x.top, digest: x.digest}
 				if x.top.IsZero() {
@@ -221,14 +286,23 @@ func (t *Tree) fill(d *node, pages []stored) {
 			t.nodes[n.id] = n
 			delete(t.parents, n.id)
 			t.setName(f, at.name, append(slices.Clone(f.names[at.name]), n))
-			n.hash, n.weight = nameHash(at.name), x.e.weigh()
-			p.put(n)
+			p.put(&n.row)
 		}
 	}
 	if len(f.pages) > 0 {
 		f.pages = append(f.pages, fillGap(f.pages, 0)...)
 	}
-	t.gen++
+}
+
+// fillStub puts a stub into the folder of d, as it is stored.
+func (t *Tree) fillStub(d *node, r *row) {
+	n, name := r.n, r.name()
+	n.spots[r.spot].dir, n.linked.stubs[r.spot] = d, r
+	list := append(slices.Clone(d.sub.names[name]), n)
+	slices.SortFunc(list, func(a, b *node) int { return compareID(a.id, b.id) })
+	t.setName(d.sub, name, list)
+	r.weigh()
+	d.sub.pages[d.sub.pageOf(r.hash)].put(r)
 }
 
 // fillGap returns empty pages for the hashes between the last of pages and next,

@@ -120,8 +120,8 @@ func (m *merge) plan() error {
 	}
 	if m.w.forward {
 		m.placeThere()
-	} else {
-		m.place()
+	} else if err := m.place(); err != nil {
+		return err
 	}
 	return m.check()
 }
@@ -152,16 +152,14 @@ func (m *merge) join(id Identity) {
 func (m *merge) placeThere() {
 	for id, x := range m.w.theirs {
 		if id != Root {
-			p, _ := x.e.standsIn(x.dir)
-			p.dir = x.dir
-			m.at[id] = []place{p}
+			m.at[id] = x.at
 		}
 	}
 }
 
 // place puts everything where the view shows it. A ring that the join made may
 // be broken at a directory that nobody changed.
-func (m *merge) place() {
+func (m *merge) place() error {
 	get := lookup(m.get)
 	var dirs []Identity
 	for id, e := range m.result {
@@ -175,11 +173,41 @@ func (m *merge) place() {
 			m.result[id] = m.t.nodes[id].e
 		}
 	}
+	var miss missing
 	for id, e := range m.result {
 		if id != Root && e != nil {
-			m.at[id] = get.standing(e, rings[id], m.t.links)
+			m.at[id] = standingAt(e, rings[id], func(dir Identity) bool {
+				is, err := m.isDir(e.id, dir)
+				miss.add(err)
+				return is
+			})
 		}
 	}
+	return miss.err()
+}
+
+// isDir tells whether the place dir of id is a directory. One that is neither
+// gathered nor in memory is the same on both sides: where id stands tells, or
+// else a search.
+func (m *merge) isDir(id, dir Identity) (bool, error) {
+	if dir == Root {
+		return true, nil
+	}
+	if e, ok := m.result[dir]; ok {
+		return e != nil && e.kind() == Dir, nil
+	}
+	if n := m.t.nodes[dir]; n != nil {
+		return n.isDir(), nil
+	}
+	in := func(p place) bool { return p.dir == dir }
+	if n := m.t.nodes[id]; n != nil && slices.ContainsFunc(n.e.places(), in) {
+		return slices.ContainsFunc(n.places(), in), nil
+	}
+	if x := m.w.theirs[id]; x != nil && slices.ContainsFunc(x.e.places(), in) {
+		return slices.ContainsFunc(x.at, in), nil
+	}
+	n, err := m.t.seek(dir)
+	return n != nil, err
 }
 
 // check tells whether the result can be: what something is put into must be in
@@ -191,12 +219,17 @@ func (m *merge) check() error {
 		name string
 	}
 	weight := make(map[key]int)
+	for id := range m.result {
+		miss.add(m.reach(id))
+	}
 	for id, places := range m.at {
+		w := m.result[id].weigh()
+		if m.result[id].tabled() {
+			weight[key{nowhere, string(id[:])}] = w
+			w = stubWeight + maxName
+		}
 		for _, p := range places {
-			if d := m.t.nodes[p.dir]; d != nil && d.isDir() && !d.sub.loaded && m.w.dirs[p.dir] == nil {
-				miss.add(m.t.load(d))
-			}
-			weight[key{p.dir, p.name}] += m.result[id].weigh()
+			weight[key{p.dir, p.name}] += w
 		}
 		for _, v := range m.result[id].versions {
 			if v.kind != m.result[id].kind() {
@@ -211,11 +244,46 @@ func (m *merge) check() error {
 		weight[key{}] = e.weigh()
 	}
 	for k, w := range weight {
-		if w > maxGroup {
+		if w > maxGroup && (k.dir != nowhere || w > maxTabled) {
 			return fmt.Errorf("%q: %w", k.name, errFull)
 		}
 	}
 	return miss.err()
+}
+
+// reach loads what must be in memory before id stands elsewhere: the directories
+// in which it stood and those in which it will, and its page of the table.
+func (m *merge) reach(id Identity) error {
+	n, at := m.t.nodes[id], m.at[id]
+	var miss missing
+	if e := m.result[id]; e != nil && e.tabled() {
+		miss.add(m.t.hold(id))
+	}
+	if n != nil && n.linked != nil && !m.w.forward && !(m.result[id] != nil && m.result[id].tabled() && n.standsAt(at)) {
+		miss.add(m.t.attachAll(n))
+	}
+	for _, p := range at {
+		if n != nil && n.linked != nil && slices.Contains(n.linked.dirs, p.dir) || m.w.forward && m.result[id].tabled() {
+			continue // a name that is there, or may be
+		}
+		d := m.t.nodes[p.dir]
+		if _, gathered := m.result[p.dir]; d == nil && !gathered && !m.w.forward {
+			var err error
+			if d, err = m.t.seek(p.dir); err == nil && d == nil {
+				err = badf("identity %v stands in a directory that is not there", id)
+			}
+			miss.add(err)
+		}
+		if d != nil && d.isDir() && !d.sub.loaded && m.w.dirs[p.dir] == nil {
+			miss.add(m.t.load(d))
+		}
+	}
+	return miss.err()
+}
+
+// standsAt tells whether n stands at these places.
+func (n *node) standsAt(at []place) bool {
+	return slices.EqualFunc(n.places(), at, func(p, q place) bool { return p.dir == q.dir && p.name == q.name })
 }
 
 // apply makes the tree what plan found.
@@ -226,6 +294,7 @@ func (m *merge) apply() []Change {
 	for id, e := range m.result {
 		if n := t.nodes[id]; n == nil && e != nil {
 			n = &node{id: id, e: e}
+			n.row.n = n
 			if e.kind() == Dir {
 				n.sub = newFolder()
 			}
@@ -259,7 +328,7 @@ func (m *merge) apply() []Change {
 	}
 	t.vec.merge(m.w.vec) // copies are named by it
 	t.gen++
-	return diff(before, t.snapshot(spots))
+	return t.diff(before, t.snapshot(spots))
 }
 
 // takeOver prepares the folder of a directory: what of their pages is stored,
@@ -282,27 +351,38 @@ func (m *merge) takeOver(id Identity) {
 		if x.top.IsZero() {
 			*f = *newFolder()
 		}
-		if n.page != nil {
-			n.page.dirty = true
-			n.parent().mark()
+		if n.row.page != nil {
+			m.t.marks(n)
 		}
 	}
 	if id == Root {
+		maps.Copy(m.t.table.known, m.w.table.known)
 		f.known[m.w.h.Digest] = m.w.h.Root
 	}
 }
 
 // stand puts n where it belongs, if it isn't there.
 func (m *merge) stand(n *node) {
-	var spots []spot
-	for _, p := range m.at[n.id] {
-		spots = append(spots, spot{m.t.nodes[p.dir], p.name, p.link})
+	if n == m.t.root {
+		return
 	}
-	if n != m.t.root && !slices.Equal(spots, n.spots) {
-		m.t.stand(n, spots)
+	at := m.at[n.id]
+	if n.e.tabled() != (n.linked != nil) || !n.standsAt(at) {
+		m.t.stand(n, at)
+		return
+	}
+	for i, p := range at {
+		n.spots[i].link = p.link
+		if d := m.t.loaded(p.dir); n.spots[i].dir == nil && d != nil {
+			m.t.appear(n, i, d) // it was read as theirs
+		}
 	}
 }
 
 // maxGroup bounds the weight of what stands under one name, so that its page
 // stays below the node limit.
 const maxGroup = 384 << 10
+
+// maxTabled is the same for an entry in the table, which has a page of its own
+// then, with nothing else but ways.
+const maxTabled = 768 << 10

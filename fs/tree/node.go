@@ -8,27 +8,25 @@ import (
 
 // A node is an identity in memory: its state, and where it stands.
 type node struct {
-	id    Identity
-	e     *entry
-	spots []spot  // by link; a directory has one, the root none
-	sub   *folder // of a directory
-
-	page   *page // of the folder of the first spot
-	slot   int   // in page.nodes
-	hash   uint64
-	weight int
+	id     Identity
+	e      *entry
+	spots  []spot  // by link; a directory has one, the root none
+	sub    *folder // of a directory
+	linked *linked // of a file that stands in the table of hard links
+	row    row     // of its entry
 }
 
 // A spot is a directory and a name in it, under which the view shows a node.
 type spot struct {
-	dir  *node
+	dir  *node // nil as long as it isn't loaded, which only a file in the table allows
 	name string
 	link link
 }
 
 func (n *node) isDir() bool { return n.sub != nil }
 
-// parent returns the directory in which a directory stands, nil for the root.
+// parent returns the directory in which n stands, nil for the root. Of a file in
+// the table it is that of the lowest name, whose directory must be loaded.
 func (n *node) parent() *node {
 	if len(n.spots) == 0 {
 		return nil
@@ -61,28 +59,89 @@ func newFolder() *folder {
 func (n *node) mark() {
 	for n != nil && !n.sub.dirty {
 		n.sub.dirty = true
-		if n.page != nil {
-			n.page.dirty = true
+		if n.row.page != nil {
+			n.row.page.dirty = true
 		}
 		n = n.parent()
 	}
 }
 
-// stand puts n where spots say and takes it from where it was.
-func (t *Tree) stand(n *node, spots []spot) {
-	t.leave(n)
-	n.spots = spots
-	for _, s := range spots {
-		f := s.dir.sub
-		list := append(slices.Clone(f.names[s.name]), n)
-		slices.SortFunc(list, func(a, b *node) int { return compareID(a.id, b.id) })
-		t.setName(f, s.name, list)
+// marks notes that the page of n's entry differs from what is stored.
+func (t *Tree) marks(n *node) {
+	n.row.page.dirty = true
+	if n.linked != nil {
+		t.table.dirty = true
+		t.root.mark()
+		return
 	}
-	if len(spots) > 0 {
-		spots[0].dir.sub.addPage(n, spots[0].name)
-		spots[0].dir.mark()
+	n.spots[0].dir.mark()
+}
+
+// stand puts n at places and takes it from where it was. The page of the table
+// to which it belongs, if it does, must be in memory.
+func (t *Tree) stand(n *node, at []place) {
+	if n.linked != nil && n.e.tabled() {
+		t.restand(n, at)
+		return
+	}
+	t.leave(n)
+	n.spots = make([]spot, len(at))
+	if n.e.tabled() {
+		n.linked = newLinked(at)
+		t.table.add(&n.row, idHash(n.id))
+	}
+	for i, p := range at {
+		n.spots[i] = spot{name: p.name, link: p.link}
+		if n.linked == nil {
+			t.appear(n, i, t.nodes[p.dir])
+		} else if d := t.loaded(p.dir); d != nil {
+			t.appear(n, i, d)
+		}
+	}
+	if n.linked == nil && len(at) > 0 {
+		n.spots[0].dir.sub.add(&n.row, nameHash(at[0].name))
+	}
+	if n.row.page != nil {
+		t.marks(n)
 	}
 	t.gen++
+}
+
+// loaded returns the directory dir, nil if it isn't loaded.
+func (t *Tree) loaded(dir Identity) *node {
+	if d := t.nodes[dir]; d != nil && d.isDir() && d.sub.loaded {
+		return d
+	}
+	return nil
+}
+
+// appear puts n's spot i into the directory d.
+func (t *Tree) appear(n *node, i int, d *node) {
+	s := &n.spots[i]
+	s.dir = d
+	if n.linked != nil {
+		r := &row{n: n, spot: int32(i)}
+		n.linked.stubs[i] = r
+		d.sub.add(r, nameHash(s.name))
+		d.mark()
+	}
+	list := append(slices.Clone(d.sub.names[s.name]), n)
+	slices.SortFunc(list, func(a, b *node) int { return compareID(a.id, b.id) })
+	t.setName(d.sub, s.name, list)
+}
+
+// vanish takes n's spot i from its directory.
+func (t *Tree) vanish(n *node, i int) {
+	s := n.spots[i]
+	if s.dir == nil {
+		return
+	}
+	if n.linked != nil {
+		n.linked.stubs[i].page.remove(n.linked.stubs[i])
+		s.dir.mark()
+	}
+	f := s.dir.sub
+	t.setName(f, s.name, slices.DeleteFunc(slices.Clone(f.names[s.name]), func(m *node) bool { return m == n }))
 }
 
 // leave takes n from where it stands.
@@ -90,15 +149,14 @@ func (t *Tree) leave(n *node) {
 	if n.spots != nil {
 		t.note(n)
 	}
-	for _, s := range n.spots {
-		f := s.dir.sub
-		t.setName(f, s.name, slices.DeleteFunc(slices.Clone(f.names[s.name]), func(m *node) bool { return m == n }))
+	if n.row.page != nil {
+		t.marks(n)
+		n.row.page.remove(&n.row)
 	}
-	if n.page != nil {
-		n.page.remove(n)
-		n.spots[0].dir.mark()
+	for i := range n.spots {
+		t.vanish(n, i)
 	}
-	n.spots = nil
+	n.spots, n.linked = nil, nil
 	t.gen++
 }
 
@@ -146,12 +204,13 @@ func (t *Tree) set(n *node, e *entry) {
 		t.pend[n] = struct{}{}
 	}
 	for _, s := range n.spots {
-		s.dir.sub.checkOdd(s.name)
+		if s.dir != nil {
+			s.dir.sub.checkOdd(s.name)
+		}
 	}
-	if n.page != nil {
-		n.page.reweigh(n)
-		n.page.dirty = true
-		n.spots[0].dir.mark()
+	if n.row.page != nil {
+		n.row.page.reweigh(&n.row)
+		t.marks(n)
 	}
 	if n == t.root {
 		n.mark()
@@ -160,14 +219,15 @@ func (t *Tree) set(n *node, e *entry) {
 }
 
 // add puts a new node into the tree.
-func (t *Tree) add(e *entry, spots []spot) *node {
+func (t *Tree) add(e *entry, at []place) *node {
 	n := &node{id: e.id}
+	n.row.n = n
 	if e.kind() == Dir {
 		n.sub = newFolder()
 	}
 	t.nodes[e.id] = n
 	t.set(n, e)
-	t.stand(n, spots)
+	t.stand(n, at)
 	return n
 }
 

@@ -11,16 +11,46 @@ import (
 // pageLimit is the weight above which a page is split.
 const pageLimit = 128 << 10
 
-// A page holds the entries of a folder whose names' hashes begin with the same
-// bits.
+// A page holds the rows of a folder whose hashes begin with the same bits.
 type page struct {
 	prefix uint64 // left-aligned
 	bits   int
-	nodes  []*node
+	rows   []*row
 	weight int
+	away   bool // one of the table that is stored and not in memory: its rows are not known
 	dirty  bool // differs from ref and digest
 	ref    Ref  // zero of a page that was not written
 	digest crypto.Hash
+}
+
+func (p *page) empty() bool { return len(p.rows) == 0 && !p.away }
+
+// A row is what a page holds of a node: its entry or, of one that stands in the
+// table, a stub for one of its names.
+type row struct {
+	n      *node
+	page   *page
+	slot   int32 // in page.rows
+	spot   int32 // of a stub: which of n's spots
+	hash   uint64
+	weight int
+}
+
+func (r *row) isStub() bool { return r != &r.n.row }
+
+// name is that of a stub.
+func (r *row) name() string { return r.n.spots[r.spot].name }
+
+// stubWeight is the weight of a stub without its name.
+const stubWeight = 64
+
+// weigh sets the row's weight.
+func (r *row) weigh() {
+	if r.isStub() {
+		r.weight = stubWeight + len(r.name())
+	} else {
+		r.weight = r.n.e.weigh()
+	}
 }
 
 // nameHash returns the first 64 bits of BLAKE3(name).
@@ -35,11 +65,11 @@ func (p *page) holds(h uint64) bool { return (h^p.prefix)&mask(p.bits) == 0 }
 func mask(n int) uint64 { return ^uint64(0) << (64 - n) } // of 0 bits: 0
 
 // weigh returns the weight of an entry: for each version 256 and the bytes of
-// its names, attributes and inline content.
+// its names, attributes and inline content, and 64 for each place but the first.
 func (e *entry) weigh() (w int) {
 	for i := range e.versions {
 		v := &e.versions[i]
-		w += 256
+		w += 256 + 64*max(0, len(v.places)-1)
 		for _, p := range v.places {
 			w += len(p.name)
 		}
@@ -53,15 +83,15 @@ func (e *entry) weigh() (w int) {
 	return w
 }
 
-// addPage puts n, which stands in f under name, into its page.
-func (f *folder) addPage(n *node, name string) {
-	n.hash = nameHash(name)
-	n.weight = n.e.weigh()
+// add puts r into its page, which is in memory.
+func (f *folder) add(r *row, hash uint64) {
+	r.hash = hash
+	r.weigh()
 	if len(f.pages) == 0 {
 		f.pages = []*page{{}}
 	}
-	p := f.pages[f.pageOf(n.hash)]
-	p.put(n)
+	p := f.pages[f.pageOf(hash)]
+	p.put(r)
 	p.dirty = true
 }
 
@@ -82,40 +112,40 @@ func (f *folder) pageOf(h uint64) int {
 	return i
 }
 
-func (p *page) put(n *node) {
-	n.page, n.slot = p, len(p.nodes)
-	p.nodes = append(p.nodes, n)
-	p.weight += n.weight
+func (p *page) put(r *row) {
+	r.page, r.slot = p, int32(len(p.rows))
+	p.rows = append(p.rows, r)
+	p.weight += r.weight
 }
 
-func (p *page) remove(n *node) {
-	last := p.nodes[len(p.nodes)-1]
-	p.nodes[n.slot], last.slot = last, n.slot
-	p.nodes[len(p.nodes)-1] = nil
-	p.nodes = p.nodes[:len(p.nodes)-1]
-	p.weight -= n.weight
+func (p *page) remove(r *row) {
+	last := p.rows[len(p.rows)-1]
+	p.rows[r.slot], last.slot = last, r.slot
+	p.rows[len(p.rows)-1] = nil
+	p.rows = p.rows[:len(p.rows)-1]
+	p.weight -= r.weight
 	p.dirty = true
-	n.page = nil
+	r.page = nil
 }
 
-func (p *page) reweigh(n *node) {
-	w := n.e.weigh()
-	p.weight += w - n.weight
-	n.weight = w
+func (p *page) reweigh(r *row) {
+	p.weight -= r.weight
+	r.weigh()
+	p.weight += r.weight
 }
 
-// heavy tells whether these nodes don't fit one page and can be told apart.
-func heavy(weight, limit int, lists ...[]*node) bool {
+// heavy tells whether these rows don't fit one page and can be told apart.
+func heavy(weight, limit int, lists ...[]*row) bool {
 	if weight <= limit {
 		return false
 	}
-	var first *node
+	var first *row
 	for _, l := range lists {
-		for _, n := range l {
+		for _, r := range l {
 			if first == nil {
-				first = n
+				first = r
 			}
-			if n.hash != first.hash {
+			if r.hash != first.hash {
 				return true
 			}
 		}
@@ -124,20 +154,27 @@ func heavy(weight, limit int, lists ...[]*node) bool {
 }
 
 // balance splits pages that are too heavy and joins siblings that fit together,
-// so that equal folders have equal pages. Clean pages can't need it.
-func (f *folder) balance(limit int) {
+// so that equal folders have equal pages. Clean pages can't need it. Siblings
+// that are not in memory are read.
+func (f *folder) balance(limit int, read func(*page) error) error {
 	for i := 0; i < len(f.pages); {
 		p := f.pages[i]
 		if !p.dirty {
 			i++
 			continue
 		}
-		if heavy(p.weight, limit, p.nodes) {
+		if heavy(p.weight, limit, p.rows) {
 			a, b := p.halves()
 			f.pages = slices.Replace(f.pages, i, i+1, a, b)
 			continue
 		}
-		if j := f.sibling(i); j >= 0 && !heavy(p.weight+f.pages[j].weight, limit, p.nodes, f.pages[j].nodes) {
+		j := f.sibling(i)
+		if j >= 0 && f.pages[j].away {
+			if err := read(f.pages[j]); err != nil {
+				return err
+			}
+		}
+		if j >= 0 && !heavy(p.weight+f.pages[j].weight, limit, p.rows, f.pages[j].rows) {
 			lo := min(i, j)
 			f.pages = slices.Replace(f.pages, lo, lo+2, unitePages(f.pages[lo], f.pages[lo+1]))
 			i = lo
@@ -145,20 +182,21 @@ func (f *folder) balance(limit int) {
 		}
 		i++
 	}
-	if len(f.pages) == 1 && len(f.pages[0].nodes) == 0 {
+	if len(f.pages) == 1 && f.pages[0].empty() {
 		f.pages = nil
 	}
+	return nil
 }
 
 // halves splits p by its next bit.
 func (p *page) halves() (a, b *page) {
 	a = &page{prefix: p.prefix, bits: p.bits + 1, dirty: true}
 	b = &page{prefix: p.prefix | 1<<(63-p.bits), bits: p.bits + 1, dirty: true}
-	for _, n := range p.nodes {
-		if b.holds(n.hash) {
-			b.put(n)
+	for _, r := range p.rows {
+		if b.holds(r.hash) {
+			b.put(r)
 		} else {
-			a.put(n)
+			a.put(r)
 		}
 	}
 	return a, b
@@ -184,8 +222,8 @@ func (f *folder) sibling(i int) int {
 func unitePages(a, b *page) *page {
 	u := &page{prefix: a.prefix, bits: a.bits - 1, dirty: true}
 	for _, p := range []*page{a, b} {
-		for _, n := range p.nodes {
-			u.put(n)
+		for _, r := range p.rows {
+			u.put(r)
 		}
 	}
 	return u

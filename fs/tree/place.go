@@ -54,11 +54,13 @@ func (get lookup) rings(from []Identity) map[Identity]bool {
 	return breaks
 }
 
-// standing returns where the view shows e. A directory whose parent is gone, or
-// that breaks a ring, stands in the root, as does a file of which no place's
-// directory is left. Unless several links are wanted a file stands at its
-// newest place.
-func (get lookup) standing(e *entry, breaks, several bool) []place {
+// standing returns where the view shows e.
+func (get lookup) standing(e *entry, breaks bool) []place { return standingAt(e, breaks, get.isDir) }
+
+// standingAt returns where the view shows e, by link. A directory whose parent is
+// gone, or that breaks a ring, stands in the root, as does a file of which no
+// place's directory is left.
+func standingAt(e *entry, breaks bool, isDir func(Identity) bool) []place {
 	if e.id == Root {
 		return nil
 	}
@@ -68,14 +70,17 @@ func (get lookup) standing(e *entry, breaks, several bool) []place {
 	}
 	if e.kind() == Dir {
 		p := places[0]
-		if breaks || !get.isDir(p.dir) {
+		if breaks || !isDir(p.dir) {
 			p.dir = Root
 		}
 		return []place{p}
 	}
+	if len(places) == 1 && isDir(places[0].dir) {
+		return places
+	}
 	var out []place
 	for _, p := range places {
-		if !get.isDir(p.dir) || slices.ContainsFunc(out, func(q place) bool { return q.dir == p.dir && q.name == p.name }) {
+		if !isDir(p.dir) || slices.ContainsFunc(out, func(q place) bool { return q.dir == p.dir && q.name == p.name }) {
 			continue
 		}
 		out = append(out, p)
@@ -85,16 +90,9 @@ func (get lookup) standing(e *entry, breaks, several bool) []place {
 		p.dir = Root
 		return []place{p}
 	}
-	if !several {
-		return []place{slices.MaxFunc(out, place.compare)}
-	}
 	return out
 }
 
-// spots returns where n stands after a change made here: those never make rings.
-func (t *Tree) spots(n *node) (spots []spot) {
-	for _, p := range lookup(t.get).standing(n.e, false, t.links) {
-		spots = append(spots, spot{t.nodes[p.dir], p.name, p.link})
-	}
-	return spots
-}
+// placesOf returns where n stands after a change made here: those never make
+// rings.
+func (t *Tree) placesOf(n *node) []place { return lookup(t.get).standing(n.e, false) }

@@ -36,7 +36,8 @@ func runHistories(t *testing.T, from, n int, stored bool) (c counts) {
 func TestHistories(t *testing.T) {
 	c := runHistories(t, 0, histories(t, 1500), false)
 	t.Logf("%+v", c)
-	for what, n := range map[string]int{"ring": c.rings, "orphan": c.orphans, "taken copy name": c.taken, "surviving unseen change": c.survived} {
+	for what, n := range map[string]int{"ring": c.rings, "orphan": c.orphans, "taken copy name": c.taken, "surviving unseen change": c.survived,
+		"file with several names": c.linked, "with a name that is gone": c.hidden, "with several data": c.linkedCopies} {
 		if n == 0 {
 			t.Errorf("no %s in %d runs: this tested nothing", what, c.runs)
 		}
@@ -49,7 +50,8 @@ func TestHistories(t *testing.T) {
 func TestStoredHistories(t *testing.T) {
 	c := runHistories(t, 1<<20, histories(t, 400), true)
 	t.Logf("%+v", c)
-	if c.rings == 0 || c.orphans == 0 || c.taken == 0 || c.missing == 0 {
+	if c.rings == 0 || c.orphans == 0 || c.taken == 0 || c.missing == 0 ||
+		c.linked == 0 || c.hidden == 0 || c.linkedCopies == 0 || c.reached == 0 {
 		t.Errorf("a count of zero: this tested nothing")
 	}
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // Remove removes a name: of a directory, which must be empty, if isDir, of
-// anything else if not. It returns what was shown.
+// anything else if not. It returns what was shown, with the links that are left.
 func (t *Tree) Remove(dir Identity, name string, isDir bool, now int64) (Info, error) {
 	g, err := t.dir(dir)
 	if err != nil {
@@ -26,11 +26,14 @@ func (t *Tree) Remove(dir Identity, name string, isDir bool, now int64) (Info, e
 			return Info{}, err
 		}
 	}
+	if err := t.reachGoing(g, i); err != nil {
+		return Info{}, err
+	}
 	t.settle(i.members[0].n)
 	t.free(g, name)
 	i = t.look(g, name)
 	in := t.info(i)
-	t.delete(g, i)
+	in.Links = t.delete(g, i)
 	g[0].sub.lately = max(g[0].sub.lately, now)
 	return in, nil
 }
@@ -49,12 +52,38 @@ func (t *Tree) empty(i *item) error {
 	return nil
 }
 
-// delete removes what i, which is settled, shows in g.
-func (t *Tree) delete(g []*node, i *item) {
-	for _, m := range slices.Clone(i.members) {
+// reachGoing loads what must be in memory before i goes from g.
+func (t *Tree) reachGoing(g []*node, i *item) error {
+	var miss missing
+	miss.add(t.reachAll(i))
+	miss.add(t.reachCopies(g))
+	return miss.err()
+}
+
+// reachTree loads what must be in memory before i goes from g with all below it.
+func (t *Tree) reachTree(g []*node, i *item) error {
+	if err := t.loadAll(i); err != nil {
+		return err
+	}
+	var miss missing
+	miss.add(t.reachGoing(g, i))
+	if i.dir {
+		miss.add(t.reachBelow(t.group(i.members[0].n)))
+	}
+	return miss.err()
+}
+
+// delete removes what i, which is settled, shows in g. It returns how many links
+// are left of what is shown.
+func (t *Tree) delete(g []*node, i *item) (left uint32) {
+	for k, m := range slices.Clone(i.members) {
 		t.unlink(m.n, g, i.name)
+		if k == 0 {
+			left = uint32(len(m.n.spots))
+		}
 	}
 	t.changed = true
+	return left
 }
 
 // unlink removes the name of n that stands in g, and with the last one n itself.
@@ -68,7 +97,7 @@ func (t *Tree) unlink(n *node, g []*node, name string) {
 	t.touch(n, func(v *version) {
 		v.places = slices.DeleteFunc(v.places, func(p place) bool { return here(p.link) })
 	})
-	t.stand(n, t.spots(n))
+	t.stand(n, t.placesOf(n))
 }
 
 // RemoveAll removes a name and all that is below it.
@@ -81,7 +110,7 @@ func (t *Tree) RemoveAll(dir Identity, name string, now int64) error {
 	if i == nil {
 		return os.ErrNotExist
 	}
-	if err := t.loadAll(i); err != nil {
+	if err := t.reachTree(g, i); err != nil {
 		return err
 	}
 	t.settle(i.members[0].n)
@@ -151,7 +180,8 @@ func (t *Tree) loadBelow(d *node) error {
 }
 
 // Rename moves fromName of one directory to toName of another. What is there is
-// removed and returned, unless noReplace; a directory only if it is empty.
+// removed and returned, with the links that are left of it, unless noReplace; a
+// directory only if it is empty.
 func (t *Tree) Rename(fromDir Identity, fromName string, toDir Identity, toName string, noReplace bool, now int64) (moved Info, replaced *Info, err error) {
 	from, err := t.dir(fromDir)
 	if err != nil {
@@ -168,14 +198,22 @@ func (t *Tree) Rename(fromDir Identity, fromName string, toDir Identity, toName 
 		}
 		return moved, nil, err
 	}
+	if err := t.reachGoing(from, src); err != nil {
+		return Info{}, nil, err
+	}
+	if dst != nil {
+		if err := t.reachAll(dst); err != nil {
+			return Info{}, nil, err
+		}
+	}
 	t.settle(src.members[0].n)
 	t.free(from, fromName)
 	if dst != nil {
 		t.settle(dst.members[0].n)
 		dst = t.look(to, toName)
 		in := t.info(dst)
+		in.Links = t.delete(to, dst)
 		replaced = &in
-		t.delete(to, dst)
 	}
 	src = t.look(from, fromName)
 	if src.dir {

@@ -29,12 +29,31 @@ func (w *hand) lookUp(f seenFile) {
 		if name == "" {
 			continue
 		}
-		if err := w.retry(func() (err error) { in, err = w.s.Lookup(in.ID, name); return err }); err != nil {
+		dir := in.ID
+		if err := w.retry(func() (err error) { in, err = w.s.Lookup(dir, name); return err }); err != nil {
 			fail("look up %s: %v", f.path, err)
 		}
 	}
+	if n := w.s.nodes[in.ID]; n != nil && slices.ContainsFunc(n.spots, func(s spot) bool { return s.dir == nil }) {
+		w.h.counts.reached++
+	}
 	if in.ID != f.info.ID {
 		fail("%s is %v in the model, %v stored", f.path, f.info.ID, in.ID)
+	}
+}
+
+// evict drops of the stored tree what can be loaded again, and has each node be
+// missing once.
+func (w *hand) evict() {
+	w.s.Evict(func(Identity) bool { return false })
+	w.lose()
+}
+
+// lose has each node that is stored be missing once.
+func (w *hand) lose() {
+	w.store.away = make(map[Ref]bool)
+	for r := range w.store.nodes {
+		w.store.away[r] = true
 	}
 }
 
@@ -57,10 +76,7 @@ func (w *hand) reload() {
 
 func (w *hand) mergeStored(p *published) {
 	if w.h.rnd.IntN(2) == 0 {
-		w.store.away = make(map[Ref]bool)
-		for r := range w.store.nodes {
-			w.store.away[r] = true
-		}
+		w.lose()
 	}
 	before := w.shows(w.s)
 	if w.h.rnd.IntN(2) == 0 {
@@ -92,17 +108,20 @@ func (w *hand) told(before map[string]seenFile, changes []Change) {
 		})
 	}
 	after := w.shows(w.s)
-	now := make(map[Identity]Info)
+	now := make(map[Identity][]Info)
 	for _, f := range after {
-		now[f.info.ID] = f.info
+		now[f.info.ID] = append(now[f.info.ID], f.info)
 	}
 	for p, f := range before {
-		i, ok := now[f.info.ID]
+		list := now[f.info.ID]
+		at := slices.IndexFunc(list, func(i Info) bool { return i.Dir == f.info.Dir && i.Name == f.info.Name })
 		switch {
-		case !ok && !is(f.info.ID, &f.info, nil):
+		case list == nil && !is(f.info.ID, &f.info, nil):
 			fail("not told that %s is gone: %+v", p, changes)
-		case ok && !i.same(&f.info) && !is(f.info.ID, &f.info, &i):
-			fail("not told that %s is now %+v: %+v", p, i, changes)
+		case at >= 0 && !list[at].same(&f.info) && !is(f.info.ID, &f.info, &list[at]):
+			fail("not told that %s is now %+v: %+v", p, list[at], changes)
+		case list != nil && at < 0 && !slices.ContainsFunc(list, func(i Info) bool { return is(f.info.ID, &f.info, &i) }):
+			fail("not told that %s is elsewhere, %+v: %+v", p, list, changes)
 		}
 	}
 }

@@ -23,6 +23,8 @@ type Tree struct {
 	root    *node
 	derived map[Identity]Identity   // of copies that were shown: whose they are
 	parents map[Identity]Identity   // of nodes that were evicted: where they stood
+	table   *folder                 // of the entries with several places
+	ways    map[Identity]Identity   // of directories in which those stand: where to look for them
 	pend    map[*node]struct{}      // with the pending dot
 	fresh   map[Identity][]Identity // changed since the last batch: the directories in which it stood then
 	changed bool                    // since the last commit
@@ -31,12 +33,11 @@ type Tree struct {
 
 	ref    Ref // of the root's node, as of the last flush
 	digest crypto.Hash
-	memo   map[Ref][]standing // what a join that could not finish has decoded
+	memo   map[Ref]leaf // what a join that could not finish has decoded
 	odd    []Contradiction
 
 	limit int    // of a page's weight, and
 	width int    // of an index, if a test sets them
-	links bool   // files may stand under several names
 	off   rules  // what a test turned off
 	taken func() // is told of a copy's name that was taken
 }
@@ -68,7 +69,10 @@ func (t *Tree) clear() {
 	t.parents = make(map[Identity]Identity)
 	t.pend = make(map[*node]struct{})
 	t.fresh = make(map[Identity][]Identity)
+	t.table = newFolder()
+	t.ways = make(map[Identity]Identity)
 	t.root = &node{e: &entry{}, sub: newFolder()}
+	t.root.row.n = t.root
 	t.nodes[Root] = t.root
 	t.unions = 0
 }
@@ -117,11 +121,11 @@ func (t *Tree) open(n *node) ([]*node, error) {
 // find returns the node of id. Of a copy that is not real it is the file's.
 func (t *Tree) find(id Identity) (*node, error) {
 	if n := t.nodes[id]; n != nil {
-		return n, nil
+		return n, t.attachAny(n)
 	}
 	if of, ok := t.derived[id]; ok {
 		if n := t.nodes[of]; n != nil {
-			return n, nil
+			return n, t.attachAny(n)
 		}
 	}
 	if p, ok := t.parents[id]; ok && p != id {
@@ -146,12 +150,23 @@ func (t *Tree) show(id Identity) (*item, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := n.parent()
-	if p == nil {
-		p = t.root
+	if n.linked != nil && id != n.id { // a copy, which stands beside the lowest name
+		if err := t.attachAll(n); err != nil {
+			return nil, err
+		}
 	}
-	if _, err := t.open(p); err != nil {
-		return nil, err
+	for _, s := range n.spots {
+		if s.dir == nil {
+			continue
+		}
+		if _, err := t.open(s.dir); err != nil {
+			return nil, err
+		}
+	}
+	if n == t.root {
+		if _, err := t.open(n); err != nil {
+			return nil, err
+		}
 	}
 	if n.isDir() {
 		return t.at(n, Dot{}), nil

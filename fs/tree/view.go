@@ -258,13 +258,28 @@ func (t *Tree) nameCopy(v *view, c *item, last map[string]int) {
 	}
 }
 
-// at returns the item that shows the datum of n with the given dot; of a
-// directory dot doesn't matter.
+// at returns the item that shows the datum of n with the given dot; of a directory
+// dot doesn't matter. Of several names it is one at which n isn't shown as one
+// with another, if there is such.
 func (t *Tree) at(n *node, dot Dot) *item {
 	if n == t.root {
 		return &item{dir: true, members: []member{{n: n}}}
 	}
-	s := n.spots[0]
+	var found *item
+	for _, s := range n.spots {
+		if s.dir == nil {
+			continue
+		}
+		if i := t.atSpot(n, s, dot); i != nil && (found == nil || i.members[0].n == n) {
+			if found = i; i.members[0].n == n {
+				break
+			}
+		}
+	}
+	return found
+}
+
+func (t *Tree) atSpot(n *node, s spot, dot Dot) *item {
 	g := t.group(s.dir)
 	if len(g) == 1 && len(g[0].sub.odd) == 0 {
 		return plain(g, s.name, g[0].sub.names[s.name])
@@ -294,7 +309,10 @@ func (t *Tree) info(i *item) Info {
 	m := i.members[0]
 	n := m.n
 	in := Info{ID: m.id(), Name: i.name, Kind: n.e.kind(), Content: m.content, Size: m.content.Size,
-		DataDot: m.dot, Mtime: m.mtime, Conflict: i.copy}
+		DataDot: m.dot, Mtime: m.mtime, Conflict: i.copy, Links: 1}
+	if n.linked != nil && in.ID == n.id {
+		in.Links = uint32(len(n.spots))
+	}
 	if len(n.e.versions) > 0 {
 		in.Dot = n.e.top().dot
 	}

@@ -21,7 +21,8 @@ type walk struct {
 	forward bool
 	eager   bool // but read it after all
 
-	ours   map[Identity]bool   // gathered here
+	ours   map[Identity]bool // gathered here
+	table  sameTable
 	theirs map[Identity]*their // gathered there
 	dirs   map[Identity]*pair
 	todo   []Identity
@@ -32,6 +33,7 @@ type walk struct {
 // A their is an entry of the other head.
 type their struct {
 	standing
+	at     []place // where it stands, of all but the root
 	parent Identity
 	depth  int
 }
@@ -45,7 +47,7 @@ type pair struct {
 
 func (t *Tree) newWalk(h Head, vec Vector, ld Loader, forward bool) *walk {
 	if t.memo == nil {
-		t.memo = make(map[Ref][]standing)
+		t.memo = make(map[Ref]leaf)
 	}
 	return &walk{t: t, h: h, vec: vec, ld: ld, forward: forward, odd: make(map[Contradiction]struct{}),
 		theirs: make(map[Identity]*their), ours: make(map[Identity]bool), dirs: make(map[Identity]*pair)}
@@ -60,6 +62,7 @@ func (w *walk) run() error {
 	if w.miss.add(err) {
 		w.ours[Root], w.theirs[Root] = true, &their{standing: s}
 		w.todo = append(w.todo, Root)
+		w.tables(s)
 	}
 	for {
 		for len(w.todo) > 0 {
@@ -146,10 +149,14 @@ func (w *walk) gatherOurs(a *node, same map[crypto.Hash]bool) {
 		if !pg.dirty && same[pg.digest] {
 			continue
 		}
-		for _, n := range pg.nodes {
-			w.ours[n.id] = true
-			if n.isDir() {
-				w.todo = append(w.todo, n.id)
+		for _, r := range pg.rows {
+			w.ours[r.n.id] = true
+			if r.n.isDir() {
+				w.todo = append(w.todo, r.n.id)
+			}
+			if r.isStub() {
+				_, err := w.linkedThere(r.n.id)
+				w.miss.add(err)
 			}
 		}
 	}
@@ -160,7 +167,7 @@ func (w *walk) gatherTheirs(b *their, a *node, p *pair) (same map[crypto.Hash]bo
 	mine := make(map[crypto.Hash]uint64)
 	if a != nil && !p.whole {
 		for _, pg := range a.sub.pages {
-			if !pg.dirty && len(pg.nodes) > 0 {
+			if !pg.dirty && len(pg.rows) > 0 {
 				mine[pg.digest] = pg.prefix
 			}
 		}
@@ -181,14 +188,19 @@ func (w *walk) gatherTheirs(b *their, a *node, p *pair) (same map[crypto.Hash]bo
 	for _, pg := range pages {
 		p.known[pg.digest] = pg.ref
 		for _, s := range pg.list {
-			w.take(s, b)
+			at, _ := s.e.standsIn(s.dir)
+			at.dir = s.dir
+			w.take(s, []place{at}, b)
+		}
+		for _, s := range pg.stubs {
+			w.takeStub(s, b.e.id)
 		}
 	}
 	return same, true
 }
 
 // take notes an entry of theirs.
-func (w *walk) take(s standing, in *their) {
+func (w *walk) take(s standing, at []place, in *their) {
 	id := s.e.id
 	if x := w.theirs[id]; x != nil {
 		if x.e == s.e {
@@ -201,7 +213,7 @@ func (w *walk) take(s standing, in *their) {
 		w.miss.add(badf("directories %d deep", in.depth))
 		return
 	}
-	w.theirs[id] = &their{standing: s, parent: in.e.id, depth: in.depth + 1}
+	w.theirs[id] = &their{standing: s, at: at, parent: in.e.id, depth: in.depth + 1}
 	if s.e.kind() == Dir {
 		w.todo = append(w.todo, id)
 	}

@@ -20,6 +20,14 @@ type wirePage struct {
 	Writers []crypto.DeviceID `cbor:"1,keyasint,omitempty"`
 	Packs   []wirePack        `cbor:"2,keyasint,omitempty"`
 	Entries []wireEntry       `cbor:"3,keyasint,omitempty"`
+	Stubs   []wireStub        `cbor:"4,keyasint,omitempty"`
+	Ways    []wireWay         `cbor:"5,keyasint,omitempty"`
+}
+
+type wireStub struct {
+	_    struct{} `cbor:",toarray"`
+	Name []byte
+	ID   Identity
 }
 
 type wirePack struct {
@@ -35,6 +43,9 @@ type wireEntry struct {
 	Data     []wireDot     `cbor:"4,keyasint,omitempty"` // in a version and not live
 	Top      *wireRef      `cbor:"5,keyasint,omitempty"`
 	Digest   crypto.Hash   `cbor:"6,keyasint,omitzero"`
+	Table    *wireRef      `cbor:"7,keyasint,omitempty"` // of the root only
+	TableSum crypto.Hash   `cbor:"8,keyasint,omitzero"`
+	Gone     []Identity    `cbor:"9,keyasint,omitempty"` // of the table only
 }
 
 type wireVersion struct {

@@ -66,10 +66,12 @@ func (v *Volume) apply(c tree.Change, events []Event) []Event {
 		}
 		return append(events, Event{Kind: EntryDeleted, Parent: v.nodes[c.Old.Dir], Node: n, Name: c.Old.Name})
 	}
-	if c.Old.Kind != tree.Dir && c.Old.DataDot != c.New.DataDot && n != nil {
-		// Who has it open keeps the old version, whole; who looks again gets
-		// the new one.
-		n.detach(v, retired, *c.Old)
+	if c.Old.Kind != tree.Dir && c.Old.DataDot != c.New.DataDot && (n != nil || c.Old.Links > 1) {
+		// Who has it open keeps the old version, whole; who looks again, under
+		// whatever name, gets the new one.
+		if n != nil {
+			n.detach(v, retired, *c.Old)
+		}
 		events = append(events, Event{Kind: EntryChanged, Parent: v.nodes[c.Old.Dir], Name: c.Old.Name})
 		n = nil
 	}

@@ -14,7 +14,8 @@ import (
 // Move moves oldName of the folder from to newName of the folder to, which is
 // in another volume. Content is not copied: the new entries refer to the same
 // sealed segments. If some of it belongs to a name that is no member of the
-// target the error is EXDEV, and the caller copies.
+// target, or has a name that does not move, the error is EXDEV, and the caller
+// copies.
 func Move(ctx context.Context, from *Node, oldName string, to *Node, newName string, noReplace bool) error {
 	for range 5 {
 		// What is written but not sealed has no refs that could be moved, and what
@@ -81,7 +82,7 @@ func move(a *Volume, from *Node, oldName string, b *Volume, to *Node, newName st
 		return a, err
 	}
 	for n := range a.dirty {
-		if a.under(n.id, src.ID) {
+		if in, err := a.tree.Get(n.id); a.under(n.id, src.ID) || err == nil && in.Links > 1 {
 			return nil, errAgain
 		}
 	}
@@ -94,6 +95,16 @@ func move(a *Volume, from *Node, oldName string, b *Volume, to *Node, newName st
 			return nil, syscall.EXDEV
 		}
 	}
+	if sub.Outside() {
+		return nil, syscall.EXDEV // the file would be two
+	}
+	ids := make(map[tree.Identity]tree.Identity)
+	if err := b.tree.Prepare(sub, func(old tree.Identity) tree.Identity {
+		ids[old] = newIdentity()
+		return ids[old]
+	}); err != nil {
+		return b, err
+	}
 	now := time.Now().UnixNano()
 	if old, err := b.tree.Lookup(to.id, newName); err == nil {
 		switch {
@@ -104,19 +115,16 @@ func move(a *Volume, from *Node, oldName string, b *Volume, to *Node, newName st
 		case old.Kind != tree.Dir && src.Kind == tree.Dir:
 			return nil, syscall.ENOTDIR
 		}
-		if _, err := b.tree.Remove(to.id, newName, old.Kind == tree.Dir, now); err != nil {
+		gone, err := b.tree.Remove(to.id, newName, old.Kind == tree.Dir, now)
+		if err != nil {
 			return b, err
 		}
-		b.unlink(old.ID, old)
+		b.unlink(old.ID, gone)
 		b.touched()
 	} else if isMissing(err) || !errors.Is(err, os.ErrNotExist) {
 		return b, err
 	}
-	ids := make(map[tree.Identity]tree.Identity)
-	if _, err := b.tree.Graft(to.id, newName, sub, func(old tree.Identity) tree.Identity {
-		ids[old] = newIdentity()
-		return ids[old]
-	}, now); err != nil {
+	if _, err := b.tree.Graft(to.id, newName, sub, now); err != nil {
 		return b, err
 	}
 	if err := a.tree.RemoveAll(from.id, oldName, now); err != nil {

@@ -328,14 +328,14 @@ func (n *Node) Remove(ctx context.Context, name string, dir bool) error {
 }
 
 // unlink detaches the node of an identity of which a name was removed here, if
-// that was its last one, with the lock held.
+// info says that it has none left, with the lock held.
 func (v *Volume) unlink(id tree.Identity, info tree.Info) {
 	n := v.nodes[id]
 	if n == nil {
 		return
 	}
 	n.ctime = time.Now().UnixNano()
-	if _, err := v.tree.Get(id); err == nil {
+	if info.Links > 0 {
 		return
 	}
 	n.detach(v, unlinked, info)

@@ -85,6 +85,8 @@
 //   - A written page of a shared mapping arrives when the kernel writes it back:
 //     at msync, munmap, fsync or unmount, or some seconds later.
 //   - Locks hold between programs of this machine only.
+//   - A file has 1,024 names at most, or fewer that are long (EMLINK then), all in one
+//     volume. It moves to another volume with all its names, or is copied.
 //   - How many folders are in a folder (its link count) is known once somebody looked
 //     into it.
 //   - Attributes by which a file tells about itself (user.satchel.*) are not listed, so

@@ -1,7 +1,6 @@
 package fs
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -86,7 +85,6 @@ func withPosix(u *user) {
 	var failed []string
 	unix.Umask(0)
 	only := os.Getenv("SATCHEL_FS_CASE")
-	noLinks := refusesLinks(u.dir)
 	for i, c := range posixCases() {
 		if !strings.Contains(c.name, only) {
 			continue
@@ -94,7 +92,7 @@ func withPosix(u *user) {
 		dir := filepath.Join(u.dir, fmt.Sprint("case", i))
 		must(os.Mkdir(dir, 0o755))
 		must(os.Chdir(dir))
-		if err := attempt(c.run); err != nil && !(noLinks && errors.Is(err, syscall.EMLINK)) {
+		if err := attempt(c.run); err != nil {
 			failed = append(failed, fmt.Sprintf("%s: %v", c.name, err))
 		}
 		must(os.Chdir(u.dir))
@@ -102,14 +100,6 @@ func withPosix(u *user) {
 	if failed != nil {
 		panic(fmt.Sprintf("%d cases failed:\n\t%s", len(failed), strings.Join(failed, "\n\t")))
 	}
-}
-
-// refusesLinks tells whether files can't have a second name yet: then the cases
-// that need one are left out.
-func refusesLinks(dir string) bool {
-	fill(filepath.Join(dir, "one"), "")
-	err := unix.Link(filepath.Join(dir, "one"), filepath.Join(dir, "two"))
-	return isErr(err, syscall.EMLINK)
 }
 
 func attempt(f func()) (err error) {

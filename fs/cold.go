@@ -9,7 +9,7 @@ import (
 
 // mostKnown is how many nodes the kernel may know. Each costs memory here, and
 // the kernel gives none back of its own accord as long as it has enough itself.
-const mostKnown = 200_000
+const mostKnown = 100_000
 
 // queue puts a node last among those that may be forgotten, with the lock held.
 func (t *table) queue(k *known) {

@@ -31,7 +31,7 @@
 // number, so who has the old one open or mapped keeps it, whole.
 //
 // Files that nobody has open or used lately are taken from the kernel again when it
-// knows more than 200,000 nodes, since it forgets none of its own accord. Folders
+// knows more than 100,000 nodes, since it forgets none of its own accord. Folders
 // stay: one may be somebody's working directory.
 //
 // # Who may do what

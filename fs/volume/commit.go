@@ -212,7 +212,10 @@ func (n *Node) settle(v *Volume, s *sink) error {
 	if err != nil {
 		return err
 	}
-	known := n.info
+	var known tree.Info
+	if n.info != nil {
+		known = *n.info
+	}
 	if n.state == live {
 		now, err := v.tree.Get(n.id)
 		switch {
@@ -235,7 +238,7 @@ func (n *Node) settle(v *Volume, s *sink) error {
 			v.nodes[n.id] = n
 		}
 	} else {
-		n.info = info
+		n.info = &info
 		if n.state == removed {
 			n.id, n.state = info.ID, live
 			v.later = append(v.later, Event{Kind: EntryChanged, Parent: v.nodes[info.Dir], Name: info.Name})
@@ -290,15 +293,22 @@ func (v *Volume) renumber(dot tree.Dot, settled []*Node) {
 		}
 	}
 	for _, n := range settled {
-		fix(&n.info.DataDot)
-		fix(&n.info.Dot)
+		if n.fixInfo(fix); n.state == live && n.opens == 0 {
+			n.info = nil
+		}
 	}
 	for n := range v.open {
-		fix(&n.info.DataDot)
-		fix(&n.info.Dot)
+		n.fixInfo(fix)
 		if n.file != nil {
 			fix(&n.file.base)
 		}
+	}
+}
+
+func (n *Node) fixInfo(fix func(*tree.Dot)) {
+	if n.info != nil {
+		fix(&n.info.DataDot)
+		fix(&n.info.Dot)
 	}
 }
 
@@ -339,6 +349,7 @@ func (v *Volume) publish(ctx context.Context) error {
 	v.last = Last{Commit: c, Head: head}
 	v.tree.Published(head)
 	v.unfinished = nil
+	v.shrinking.left = 0 // what was written can leave now
 	v.mu.Unlock()
 	return nil
 }

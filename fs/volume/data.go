@@ -45,7 +45,7 @@ func (n *Node) openFile(v *Volume) (*file, error) {
 		return nil, syscall.EISDIR
 	}
 	if n.state == live {
-		n.info = info // what comes back if somebody else removes it meanwhile
+		n.info = &info // what comes back if somebody else removes it meanwhile
 	}
 	n.file = &file{
 		base:    info.DataDot,

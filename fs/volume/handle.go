@@ -36,7 +36,7 @@ func (n *Node) Open(ctx context.Context, write, app, trunc bool) (*Handle, error
 		node = n
 		n.opens++
 		if n.opens == 1 {
-			n.info = info
+			n.info = &info
 			v.open[n] = struct{}{}
 		}
 		return nil
@@ -65,6 +65,9 @@ func (h *Handle) Close() {
 	}
 	delete(v.open, n)
 	n.tidy()
+	if n.state == live && n.file == nil {
+		n.info = nil
+	}
 	if n.state == unlinked {
 		n.discard(v)
 		return

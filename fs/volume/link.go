@@ -29,7 +29,7 @@ func (n *Node) Unnamed(ctx context.Context, o New) (c *Node, err error) {
 		}
 		c = &Node{ino: v.inode(id), id: id, state: unlinked, unnamed: true, looked: 1, ctime: now}
 		c.vol.Store(v)
-		c.info = tree.Info{ID: id, Kind: tree.File, Mode: o.Mode, UID: o.UID, GID: o.GID,
+		c.info = &tree.Info{ID: id, Kind: tree.File, Mode: o.Mode, UID: o.UID, GID: o.GID,
 			Atime: now, Ctime: now, Btime: now, Mtime: now, Content: tree.InlineContent(nil)}
 		return nil
 	})
@@ -83,7 +83,7 @@ func (n *Node) named(v *Volume, dir *Node, name string, now int64) error {
 	if n.file.dirty {
 		v.dirty[n] = struct{}{}
 	}
-	n.info = made
+	n.info = &made
 	return nil
 }
 

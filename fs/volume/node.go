@@ -46,11 +46,11 @@ type Node struct {
 	root    bool
 	unnamed bool // unlinked, and Link may still give it a name
 	state   state
-	info    tree.Info // what a node shows that is not live
-	file    *file     // dirty data, nil if there is none
-	count   count     // of stored chunks
-	ctime   int64     // of changes of which the tree keeps no time: of names and data
-	looked  int       // look-ups that Forget has not taken back
+	info    *tree.Info // what a node shows that is not live, or would if it were removed elsewhere
+	file    *file      // dirty data, nil if there is none
+	count   count      // of stored chunks
+	ctime   int64      // of changes of which the tree keeps no time: of names and data
+	looked  int        // look-ups that Forget has not taken back
 	opens   int
 }
 
@@ -106,6 +106,7 @@ func (n *Node) do(ctx context.Context, f func(v *Volume, n *Node) error) error {
 func (n *Node) locked(f func(v *Volume, n *Node) error) (*Volume, error) {
 	v := n.lock()
 	defer v.mu.Unlock()
+	defer v.shrink()
 	return v, f(v, n.current(v))
 }
 
@@ -125,8 +126,10 @@ func (n *Node) current(v *Volume) *Node {
 
 // show returns what n shows, with the lock held.
 func (n *Node) show(v *Volume) (tree.Info, error) {
-	info := n.info
-	if n.state == live {
+	var info tree.Info
+	if n.state != live {
+		info = *n.info
+	} else {
 		var err error
 		if info, err = v.tree.Get(n.id); err != nil {
 			return tree.Info{}, err
@@ -349,7 +352,7 @@ func (n *Node) detach(v *Volume, s state, info tree.Info) {
 	if v.nodes[n.id] == n {
 		delete(v.nodes, n.id)
 	}
-	n.state, n.info = s, info
+	n.state, n.info = s, &info
 	if s == unlinked {
 		delete(v.dirty, n)
 	}

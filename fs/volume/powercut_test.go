@@ -462,6 +462,9 @@ func TestPowerCutProgram(t *testing.T) {
 	w.published = func(last Last) { tell(told{Last: &last}) }
 	w.reopen()
 	v := w.open("Private", Last{})
+	if seed%3 == 1 {
+		v.shrinking.most = 4
+	}
 	s := &scribbler{t, r, v, []*Node{v.Root()}, make(map[string]int)}
 	for range 60 {
 		s.step()

@@ -109,20 +109,21 @@ type Volume struct {
 
 	commitMu sync.Mutex // one commit or merge at a time
 
-	mu      sync.Mutex // the tree, the nodes and their dirty data
-	tree    *tree.Tree
-	nodes   map[tree.Identity]*Node // looked up, open or dirty
-	dirty   map[*Node]struct{}      // nodes with data that the tree does not have
-	open    map[*Node]struct{}      // nodes with open handles
-	last    Last
-	heads   map[crypto.DeviceID]tree.Head // the newest that was merged, of each other writer
-	changed time.Time                     // of the last change
-	since   time.Time                     // of the first change since the last commit
-	stalled chan struct{}                 // while a commit has writers wait, closed afterwards
-	frozen  error                         // why nothing may be written any more, if so
-	later   []Event                       // to be told when the lock is free
-	needs   map[*Volume]uint64            // must be committed first, since things were moved there: by count of moves
-	moves   uint64
+	mu        sync.Mutex // the tree, the nodes and their dirty data
+	tree      *tree.Tree
+	nodes     map[tree.Identity]*Node // looked up, open or dirty
+	dirty     map[*Node]struct{}      // nodes with data that the tree does not have
+	open      map[*Node]struct{}      // nodes with open handles
+	last      Last
+	heads     map[crypto.DeviceID]tree.Head // the newest that was merged, of each other writer
+	changed   time.Time                     // of the last change
+	since     time.Time                     // of the first change since the last commit
+	stalled   chan struct{}                 // while a commit has writers wait, closed afterwards
+	frozen    error                         // why nothing may be written any more, if so
+	later     []Event                       // to be told when the lock is free
+	needs     map[*Volume]uint64            // must be committed first, since things were moved there: by count of moves
+	moves     uint64
+	shrinking shrinking
 
 	cache   *nodeCache
 	headers headerCache
@@ -148,13 +149,14 @@ type Volume struct {
 // Open returns the volume as of last; the zero Last opens an empty one.
 func Open(ctx context.Context, last Last, o Options) (*Volume, error) {
 	v := &Volume{
-		opt:   o,
-		nodes: make(map[tree.Identity]*Node),
-		dirty: make(map[*Node]struct{}),
-		open:  make(map[*Node]struct{}),
-		last:  last,
-		heads: make(map[crypto.DeviceID]tree.Head),
-		cache: newNodeCache(64 << 20),
+		opt:       o,
+		nodes:     make(map[tree.Identity]*Node),
+		dirty:     make(map[*Node]struct{}),
+		open:      make(map[*Node]struct{}),
+		last:      last,
+		heads:     make(map[crypto.DeviceID]tree.Head),
+		cache:     newNodeCache(64 << 20),
+		shrinking: shrinking{most: inMemory},
 	}
 	v.ahead = newAheadCache(v)
 	v.packCond = sync.NewCond(&v.packMu)
@@ -249,6 +251,7 @@ func (v *Volume) do(ctx context.Context, f func() error) error {
 func (v *Volume) locked(f func() error) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	defer v.shrink()
 	return f()
 }
 

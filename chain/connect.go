@@ -239,20 +239,3 @@ func (ix *Index) update(fn func(s *state) error) error {
 		return fn(newState(txn, &ix.hashes))
 	}))
 }
-
-// reopenBigger makes room for larger transactions.
-func (ix *Index) reopenBigger() error {
-	ix.mu.Lock()
-	defer ix.mu.Unlock()
-	if ix.dir == "" || ix.memTable >= maxMemTable {
-		return badger.ErrTxnTooBig // in memory it would forget everything
-	}
-	if ix.db.IsClosed() {
-		return errClosed
-	}
-	if err := ix.db.Close(); err != nil {
-		return err
-	}
-	ix.memTable *= 2
-	return ix.open()
-}

@@ -232,6 +232,9 @@ func (f *Follower) round(ctx context.Context) error {
 	if f.prev == nil {
 		return ErrNoPrevTx
 	}
+	if err := f.index.revive(); err != nil {
+		return err
+	}
 	if err := f.loadHeaders(); err != nil {
 		return err
 	}

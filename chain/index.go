@@ -30,8 +30,9 @@ type Index struct {
 	dir string
 
 	mu       sync.RWMutex // of db: it is reopened when a block needs more memory
-	db       *badger.DB
+	db       *badger.DB   // closed if that failed, and once closed is set
 	memTable int64
+	closed   bool
 
 	batchRows int // a test sets less
 
@@ -94,51 +95,6 @@ func OpenIndex(dir string, p *Params) (*Index, error) {
 // go, out of the tables that Badger sorts again and again: they stay in its value
 // log. All other rows are shorter: nobody collects garbage there.
 const valueThreshold = 1 << 10
-
-// Memory for the changes of one block: about a seventh of it may be in one
-// transaction, and a block that the network accepts never needs the most.
-const (
-	minMemTable = 12 << 20
-	maxMemTable = 256 << 20
-)
-
-// Keys are hashes, so each table that is merged down overlaps with all that lies
-// there: many tables wait above one large level instead. Following a million
-// names takes three fifths of the processor time that it takes with Badger's own
-// levels, and a look-up as long.
-func (ix *Index) options() badger.Options {
-	o := badger.DefaultOptions(ix.dir).
-		WithLogger(nil).
-		WithMemTableSize(ix.memTable).
-		WithNumMemtables(2).
-		WithCompression(0).
-		WithBlockCacheSize(0).
-		WithIndexCacheSize(4 << 20).
-		WithValueLogFileSize(16 << 20).
-		WithValueThreshold(valueThreshold).
-		WithBaseTableSize(1 << 20).
-		WithNumLevelZeroTables(15).
-		WithNumLevelZeroTablesStall(30).
-		WithBaseLevelSize(2 << 30).
-		WithNumCompactors(2).
-		WithMetricsEnabled(false).
-		WithDetectConflicts(false) // there is one writer
-	if ix.dir == "" {
-		return o.WithInMemory(true)
-	}
-	return o.WithSyncWrites(true)
-}
-
-// open opens the database. After a kill a memory table's file of no bytes can
-// make the first attempt fail and the second succeed (badger issue 2207).
-func (ix *Index) open() (err error) {
-	for range 2 {
-		if ix.db, err = badger.Open(ix.options()); err == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("index %s: %w", ix.dir, err)
-}
 
 // begin reads the tip, after making sure that the database is of this kind.
 func (ix *Index) begin() error {
@@ -239,6 +195,7 @@ func (ix *Index) getTip() tip {
 func (ix *Index) Close() error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
+	ix.closed = true
 	if ix.db.IsClosed() {
 		return nil
 	}

@@ -1,0 +1,118 @@
+package chain
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/btcsuite/btcd/chaincfg/v2"
+)
+
+// crashed returns a copy of an index's folder as a process that is killed now
+// would leave it.
+func crashed(t *testing.T, ix *Index) string {
+	t.Helper()
+	for {
+		before, dir := listing(t, ix.dir), t.TempDir()
+		err := os.CopyFS(dir, os.DirFS(ix.dir))
+		if slices.Equal(before, listing(t, ix.dir)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			return dir
+		}
+		time.Sleep(10 * time.Millisecond) // the database tidies up
+	}
+}
+
+func listing(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		names = append(names, f.Name())
+	}
+	return names
+}
+
+// TestCrashAfterHugeBlock opens an index that was killed while it had more memory
+// than it begins with.
+func TestCrashAfterHugeBlock(t *testing.T) {
+	p := Satchel(&chaincfg.RegressionNetParams, 2)
+	ix := openDir(t, t.TempDir(), p)
+	c := newCrowd(t, ix, 16000)
+	for _, step := range c.steps()[:4] {
+		c.all(step)
+	}
+	if ix.memTable == minMemTable {
+		t.Fatal("the blocks were too small to test anything")
+	}
+	again := openDir(t, crashed(t, ix), p)
+	sameRows(t, dump(t, again), dump(t, ix))
+	if again.memTable != minMemTable {
+		t.Error("it keeps the memory that it needed to open")
+	}
+}
+
+func openDir(t *testing.T, dir string, p *Params) *Index {
+	t.Helper()
+	ix, err := OpenIndex(dir, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ix.Close() })
+	return ix
+}
+
+// TestMemTableOf: a file is read with at least the memory that it was written with.
+func TestMemTableOf(t *testing.T) {
+	for size := int64(minMemTable); size <= 2*maxMemTable; size *= 2 {
+		if got := memTableOf(2 * size); size < 2*maxMemTable && got != size {
+			t.Errorf("a fresh file for %d: %d", size, got)
+		}
+		for _, file := range []int64{size/2 + 1, size*2/3 + 1, size + 1, size + size/7} {
+			if got := memTableOf(file); got < min(file*16/10, size) {
+				t.Errorf("a file of %d bytes for %d: %d", file, size, got)
+			}
+		}
+	}
+	if got := memTableOf(minMemTable / 2); got != minMemTable {
+		t.Errorf("a small file: %d", got)
+	}
+}
+
+// TestReopenFails: while the database can't be opened again everything fails, and
+// when it can it goes on.
+func TestReopenFails(t *testing.T) {
+	p := Satchel(&chaincfg.RegressionNetParams, 2)
+	ix := openDir(t, t.TempDir(), p)
+	connectBelow(t, ix)
+	before := dump(t, ix)
+	dir := ix.dir
+	ix.dir = filepath.Join(dir, "LOCK", "no folder")
+	if err := ix.reopenBigger(); err == nil {
+		t.Fatal("it was opened where no folder is")
+	}
+	if _, err := ix.Namespace("id"); !errors.Is(err, errClosed) {
+		t.Errorf("a look-up: %v", err)
+	}
+	if err := ix.revive(); err == nil {
+		t.Error("revived where no folder is")
+	}
+	ix.dir = dir
+	if err := ix.revive(); err != nil {
+		t.Fatal(err)
+	}
+	sameRows(t, dump(t, ix), before)
+	if err := ix.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := ix.revive(); err != nil || !ix.db.IsClosed() {
+		t.Errorf("what was closed was opened, %v", err)
+	}
+}

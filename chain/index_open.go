@@ -1,0 +1,135 @@
+package chain
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Memory for the changes of one block: about a seventh of it may be in one
+// transaction, and a block that the network accepts never needs the most.
+const (
+	minMemTable = 12 << 20
+	maxMemTable = 256 << 20
+)
+
+// Keys are hashes, so each table that is merged down overlaps with all that lies
+// there: many tables wait above one large level instead. Following a million
+// names takes three fifths of the processor time that it takes with Badger's own
+// levels, and a look-up as long.
+func (ix *Index) options(memTable int64) badger.Options {
+	o := badger.DefaultOptions(ix.dir).
+		WithLogger(nil).
+		WithMemTableSize(memTable).
+		WithNumMemtables(2).
+		WithCompression(0).
+		WithBlockCacheSize(0).
+		WithIndexCacheSize(4 << 20).
+		WithValueLogFileSize(16 << 20).
+		WithValueThreshold(valueThreshold).
+		WithBaseTableSize(1 << 20).
+		WithNumLevelZeroTables(15).
+		WithNumLevelZeroTablesStall(30).
+		WithBaseLevelSize(2 << 30).
+		WithNumCompactors(2).
+		WithMetricsEnabled(false).
+		WithDetectConflicts(false) // there is one writer
+	if ix.dir == "" {
+		return o.WithInMemory(true)
+	}
+	return o.WithSyncWrites(true)
+}
+
+// open opens the database. What a process that was killed left in memory tables
+// larger than usual is put into the levels first: Badger ends the process if such a
+// table doesn't fit into the memory that it is given, at each start again.
+func (ix *Index) open() error {
+	left, err := memTableFor(ix.dir)
+	if err == nil && left > ix.memTable {
+		var db *badger.DB
+		if db, err = ix.openWith(left); err == nil {
+			err = db.Close()
+		}
+	}
+	if err == nil {
+		var db *badger.DB
+		if db, err = ix.openWith(ix.memTable); err == nil {
+			ix.db = db
+			return nil
+		}
+	}
+	return fmt.Errorf("index %s: %w", ix.dir, err)
+}
+
+// openWith opens the database with memory tables of a size. After a kill a memory
+// table's file of no bytes can make the first attempt fail and the second succeed
+// (badger issue 2207).
+func (ix *Index) openWith(memTable int64) (db *badger.DB, err error) {
+	for range 2 {
+		if db, err = badger.Open(ix.options(memTable)); err == nil {
+			return db, nil
+		}
+	}
+	return nil, err
+}
+
+// memTableFor returns what size of memory tables can take those of which there are
+// files in a folder.
+func memTableFor(dir string) (size int64, err error) {
+	if dir == "" {
+		return 0, nil
+	}
+	files, err := os.ReadDir(dir)
+	for _, f := range files {
+		if filepath.Ext(f.Name()) != ".mem" {
+			continue
+		}
+		info, err := f.Info()
+		if err != nil {
+			return 0, err
+		}
+		size = max(size, memTableOf(info.Size()))
+	}
+	return size, err
+}
+
+// memTableOf returns the size of the memory table that has a file of so many
+// bytes. The file has twice its size, until it is read after a kill: then it has as
+// many bytes as there are changes, which take up to 1.6 times as much in memory.
+func memTableOf(file int64) int64 {
+	size := int64(minMemTable)
+	for size < maxMemTable && file != 2*size && 2*file > size {
+		size *= 2
+	}
+	return size
+}
+
+// reopenBigger makes room for larger transactions.
+func (ix *Index) reopenBigger() error {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	if ix.dir == "" || ix.memTable >= maxMemTable {
+		return badger.ErrTxnTooBig // in memory it would forget everything
+	}
+	if ix.db.IsClosed() {
+		return errClosed
+	}
+	ix.memTable *= 2
+	if err := ix.db.Close(); err != nil {
+		return err
+	}
+	return ix.open()
+}
+
+// revive opens the database again if that failed when it was last tried. Until then
+// everything else fails.
+func (ix *Index) revive() error {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	if ix.closed || !ix.db.IsClosed() {
+		return nil
+	}
+	return ix.open()
+}

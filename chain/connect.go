@@ -87,11 +87,11 @@ func (ix *Index) tryConnect(blocks []*fetched, best int) (done []applied, err er
 		}
 		blocks = blocks[len(some):]
 		if len(blocks) == 0 {
-			flying = commit(txn, t, some)
+			flying = ix.commitAsync(txn, t, some)
 			break
 		}
 		next := ix.db.NewTransaction(true) // once the other is being committed it would wait for that
-		flying = commit(txn, t, some)
+		flying = ix.commitAsync(txn, t, some)
 		txn, s = next, s.above(next)
 	}
 	if e := flying.land(ix, &done); e != nil {
@@ -135,22 +135,21 @@ type committing struct {
 	result chan error
 }
 
-func commit(txn *badger.Txn, t tip, done []applied) *committing {
+func (ix *Index) commitAsync(txn *badger.Txn, t tip, done []applied) *committing {
 	c := &committing{t, done, make(chan error, 1)}
-	go func() { c.result <- txn.Commit() }()
+	go func() { c.result <- ix.commit(txn) }()
 	return c
 }
 
-// land waits for the transaction and, if it succeeded, moves the tip and adds
-// what its blocks did to done.
+// land waits for the transaction and, if it succeeded, adds what its blocks did to
+// done.
 func (c *committing) land(ix *Index, done *[]applied) error {
 	if c == nil {
 		return nil
 	}
-	if err := <-c.result; err != nil {
+	if err := ix.settle(c.tip, <-c.result); err != nil {
 		return err
 	}
-	ix.setTip(c.tip)
 	*done = append(*done, c.done...)
 	return nil
 }
@@ -214,28 +213,53 @@ func (ix *Index) connectHeaders(hs []bitcoin.Header) error {
 		return err
 	}
 	last := hs[len(hs)-1]
-	next := tip{height: last.Height, hash: last.Hash}
-	err := ix.update(func(s *state) error {
+	return ix.update(func(s *state) tip {
 		for _, h := range hs {
 			s.raw(heightKey(keyBlock, h.Height), ix.p.blockRow(h, applied{}))
 		}
-		s.raw([]byte{keyTip}, next.row())
-		return s.err
+		return tip{height: last.Height, hash: last.Hash}
 	})
-	if err == nil {
-		ix.setTip(next)
-	}
-	return err
 }
 
-// update runs fn in one transaction and commits it if fn gives no error.
-func (ix *Index) update(fn func(s *state) error) error {
+// update moves the tip to where fn says, in one transaction with what fn writes.
+func (ix *Index) update(fn func(s *state) tip) error {
 	ix.mu.RLock()
 	defer ix.mu.RUnlock()
 	if ix.db.IsClosed() {
 		return errClosed
 	}
-	return ix.advise(ix.db.Update(func(txn *badger.Txn) error {
-		return fn(newState(txn, &ix.hashes))
-	}))
+	txn := ix.db.NewTransaction(true)
+	defer txn.Discard()
+	s := newState(txn, &ix.hashes)
+	next := fn(s)
+	s.raw([]byte{keyTip}, next.row())
+	if s.err != nil {
+		return ix.advise(s.err)
+	}
+	return ix.settle(next, ix.commit(txn))
+}
+
+// settle moves the tip to where a commit leads that gave an error or none. One that
+// gave an error may have happened: Badger writes first and syncs then.
+func (ix *Index) settle(next tip, err error) error {
+	if err != nil && !ix.at(next) {
+		return err
+	}
+	ix.setTip(next)
+	return nil
+}
+
+// at says if the table is that of a tip.
+func (ix *Index) at(t tip) (is bool) {
+	err := ix.db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get([]byte{keyTip})
+		if err != nil {
+			return err
+		}
+		return item.Value(func(row []byte) error {
+			is = bytes.Equal(row, t.row())
+			return nil
+		})
+	})
+	return is && err == nil
 }

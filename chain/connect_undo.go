@@ -2,7 +2,6 @@ package chain
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -32,28 +31,22 @@ func (ix *Index) disconnect() (names []Name, err error) {
 }
 
 func (ix *Index) tryDisconnect(t tip) (names []Name, err error) {
-	prev := tip{height: t.height - 1, floor: t.floor}
-	err = ix.update(func(s *state) error {
+	err = ix.update(func(s *state) tip {
 		s.begin(t.height, false)
 		row := s.bytes(heightKey(keyBlock, t.height))
 		var h wire.BlockHeader
 		if h.Deserialize(bytes.NewReader(row)) != nil {
-			return fmt.Errorf("its header: %w", cmp.Or(s.err, errDamaged))
+			s.damaged("its header", errDamaged)
 		}
-		prev.hash = h.PrevBlock
 		s.applyUndo(t.height)
 		s.dropOps(t.height)
 		if len(row) == blockRow {
 			s.raw(append([]byte{keyConsensus}, row[headerRow:headerRow+16]...), nil)
 		}
 		s.raw(heightKey(keyBlock, t.height), nil)
-		s.raw([]byte{keyTip}, prev.row())
 		names = slices.Sorted(maps.Keys(s.changed))
-		return s.err
+		return tip{height: t.height - 1, hash: h.PrevBlock, floor: t.floor}
 	})
-	if err == nil {
-		ix.setTip(prev)
-	}
 	return names, err
 }
 

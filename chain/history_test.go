@@ -249,14 +249,14 @@ func TestManyNamesOfOneOwner(t *testing.T) {
 	nameOf := func(i int) string { return fmt.Sprintf("name-%d.id", i) }
 	const n = 500
 	give := func(from, to int, owner party) {
-		err := ix.update(func(s *state) error {
+		err := ix.update(func(s *state) tip {
 			s.begin(20, false)
 			for i := from; i < to; i++ {
 				e := &entry{Name: nameOf(i), Owner: owner.script, Index: i}
 				s.putName(e)
 			}
 			s.flush()
-			return s.err
+			return ix.getTip()
 		})
 		if err != nil {
 			t.Fatal(err)

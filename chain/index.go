@@ -34,7 +34,8 @@ type Index struct {
 	memTable int64
 	closed   bool
 
-	batchRows int // a test sets less
+	batchRows int                     // a test sets less
+	commit    func(*badger.Txn) error // a test has it fail
 
 	tipMu sync.RWMutex
 	tip   tip
@@ -75,7 +76,7 @@ var ErrTooDeep = errors.New("too deep to undo")
 // forgets, if dir is empty. An index of another chain, rule set, first block or
 // version of the format is made anew: the blocks have it all.
 func OpenIndex(dir string, p *Params) (*Index, error) {
-	ix := &Index{p: p, dir: dir, memTable: minMemTable, batchRows: batchRows, hashes: hashCache{first: p.FirstBlock}}
+	ix := &Index{p: p, dir: dir, memTable: minMemTable, batchRows: batchRows, commit: (*badger.Txn).Commit, hashes: hashCache{first: p.FirstBlock}}
 	if dir != "" {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("index: %w", err)

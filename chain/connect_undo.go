@@ -20,9 +20,10 @@ func (ix *Index) disconnect() (names []Name, err error) {
 	}
 	names, err = ix.tryDisconnect(t)
 	for errors.Is(err, badger.ErrTxnTooBig) {
-		if err = ix.reopenBigger(); err == nil {
-			names, err = ix.tryDisconnect(t)
+		if err = ix.reopenBigger(); err != nil {
+			break
 		}
+		names, err = ix.tryDisconnect(t)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("undo block %d: %w", t.height, err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
+	"github.com/dgraph-io/badger/v4"
 )
 
 // crashed returns a copy of an index's folder as a process that is killed now
@@ -115,4 +116,37 @@ func TestReopenFails(t *testing.T) {
 	if err := ix.revive(); err != nil || !ix.db.IsClosed() {
 		t.Errorf("what was closed was opened, %v", err)
 	}
+}
+
+// TestUndoNeedsMemory undoes a block that takes more memory than there is, and one
+// that takes more than there can be.
+func TestUndoNeedsMemory(t *testing.T) {
+	p := Satchel(&chaincfg.RegressionNetParams, 2)
+	ix := openDir(t, t.TempDir(), p)
+	c := newCrowd(t, ix, 2000)
+	before := dump(t, ix)
+	c.all(c.steps()[0])
+	shrink := func(memTable int64) {
+		t.Helper()
+		if err := ix.db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		db, err := ix.openWith(1 << 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ix.db, ix.memTable = db, memTable
+	}
+	shrink(maxMemTable)
+	if _, err := ix.disconnect(); !errors.Is(err, badger.ErrTxnTooBig) {
+		t.Fatal(err)
+	}
+	shrink(1 << 20)
+	if _, err := ix.disconnect(); err != nil {
+		t.Fatal(err)
+	}
+	if ix.memTable == 1<<20 {
+		t.Error("there was enough memory")
+	}
+	sameRows(t, dump(t, ix), before)
 }

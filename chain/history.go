@@ -47,7 +47,7 @@ func (ix *Index) keptOps(height int, fn func(kept) error) error {
 func (ix *Index) block(height int, fn func(s *state, row []byte) error) error {
 	return ix.view(func(s *state) error {
 		row := s.bytes(heightKey(keyBlock, height))
-		if s.err == nil && (row == nil || height < ix.p.FirstBlock) {
+		if s.err == nil && (row == nil || height < ix.p.FirstBlock || height > maxTip) {
 			return fmt.Errorf("block %d: %w", height, os.ErrNotExist)
 		}
 		if row = s.blockRow(height); s.err != nil {

@@ -108,12 +108,9 @@ func (ix *Index) ConsensusHash(height int) (c [16]byte, err error) {
 	if height < ix.p.FirstBlock && height >= ix.p.FirstBlock-genesisBlocks {
 		return ix.p.Genesis, nil
 	}
-	if t, _ := ix.Tip(); height < ix.p.FirstBlock || height > t {
-		return c, fmt.Errorf("consensus hash of block %d: %w", height, os.ErrNotExist)
-	}
-	err = ix.view(func(s *state) error {
-		c = s.consensus(height)
-		return s.err
+	err = ix.block(height, func(_ *state, row []byte) error {
+		c = [16]byte(row[headerRow:])
+		return nil
 	})
 	return c, err
 }

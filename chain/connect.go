@@ -137,7 +137,10 @@ type committing struct {
 
 func (ix *Index) commitAsync(txn *badger.Txn, t tip, done []applied) *committing {
 	c := &committing{t, done, make(chan error, 1)}
-	go func() { c.result <- ix.commit(txn) }()
+	go func() {
+		defer txn.Discard()
+		c.result <- ix.commit(txn)
+	}()
 	return c
 }
 

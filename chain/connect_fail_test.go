@@ -15,12 +15,12 @@ func (l *lottery) fallible(ix *Index, oneIn int) (failed *int) {
 	failed = new(int)
 	ix.commit = func(txn *badger.Txn) error {
 		if l.r.IntN(oneIn) > 0 {
-			return txn.Commit()
+			return ix.commitIfRoom(txn)
 		}
 		*failed++
 		if l.r.IntN(2) == 0 {
 			txn.Discard()
-		} else if err := txn.Commit(); err != nil {
+		} else if err := ix.commitIfRoom(txn); err != nil {
 			return err
 		}
 		return errDisk

@@ -76,7 +76,8 @@ var ErrTooDeep = errors.New("too deep to undo")
 // forgets, if dir is empty. An index of another chain, rule set, first block or
 // version of the format is made anew: the blocks have it all.
 func OpenIndex(dir string, p *Params) (*Index, error) {
-	ix := &Index{p: p, dir: dir, memTable: minMemTable, batchRows: batchRows, commit: (*badger.Txn).Commit, hashes: hashCache{first: p.FirstBlock}}
+	ix := &Index{p: p, dir: dir, memTable: minMemTable, batchRows: batchRows, hashes: hashCache{first: p.FirstBlock}}
+	ix.commit = ix.commitIfRoom
 	if dir != "" {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("index: %w", err)
@@ -125,24 +126,24 @@ func (ix *Index) begin() error {
 
 // reset empties the index: its tip is the genesis block.
 func (ix *Index) reset() error {
-	if err := ix.db.DropAll(); err != nil {
-		return err
-	}
 	m, err := cbor.Marshal(meta{indexVersion, ix.p.Rules, ix.p.Network(), ix.p.FirstBlock})
 	if err != nil {
 		return err
 	}
+	if err := roomFor(ix.dir, nil); err != nil {
+		return err
+	}
+	if err := ix.db.DropAll(); err != nil {
+		return err
+	}
 	t := tip{hash: *ix.p.Chain.GenesisHash}
-	err = ix.db.Update(func(txn *badger.Txn) error {
+	ix.setTip(t) // whatever fails now: there are no blocks any more
+	return ix.db.Update(func(txn *badger.Txn) error {
 		if err := txn.Set([]byte{keyMeta}, m); err != nil {
 			return err
 		}
 		return txn.Set([]byte{keyTip}, t.row())
 	})
-	if err == nil {
-		ix.setTip(t)
-	}
-	return err
 }
 
 // restart is reset while others may read. It returns the names that there

@@ -2,8 +2,6 @@ package chain
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -14,6 +12,9 @@ const (
 	minMemTable = 12 << 20
 	maxMemTable = 256 << 20
 )
+
+// levelZeroTables is how many tables wait to be merged.
+const levelZeroTables = 15
 
 // Keys are hashes, so each table that is merged down overlaps with all that lies
 // there: many tables wait above one large level instead. Following a million
@@ -30,8 +31,8 @@ func (ix *Index) options(memTable int64) badger.Options {
 		WithValueLogFileSize(16 << 20).
 		WithValueThreshold(valueThreshold).
 		WithBaseTableSize(1 << 20).
-		WithNumLevelZeroTables(15).
-		WithNumLevelZeroTablesStall(30).
+		WithNumLevelZeroTables(levelZeroTables).
+		WithNumLevelZeroTablesStall(2 * levelZeroTables).
 		WithBaseLevelSize(2 << 30).
 		WithNumCompactors(2).
 		WithMetricsEnabled(false).
@@ -46,21 +47,28 @@ func (ix *Index) options(memTable int64) badger.Options {
 // larger than usual is put into the levels first: Badger ends the process if such a
 // table doesn't fit into the memory that it is given, at each start again.
 func (ix *Index) open() error {
-	left, err := memTableFor(ix.dir)
-	if err == nil && left > ix.memTable {
-		var db *badger.DB
-		if db, err = ix.openWith(left); err == nil {
-			err = db.Close()
-		}
-	}
+	left, err := memTables(ix.dir)
 	if err == nil {
-		var db *badger.DB
-		if db, err = ix.openWith(ix.memTable); err == nil {
-			ix.db = db
-			return nil
+		err = roomFor(ix.dir, left)
+	}
+	if err != nil {
+		return err
+	}
+	size := ix.memTable
+	for _, f := range left {
+		size = max(size, memTableOf(f.Size()))
+	}
+	db, err := ix.openWith(size)
+	if err == nil && size > ix.memTable {
+		if err = db.Close(); err == nil {
+			db, err = ix.openWith(ix.memTable)
 		}
 	}
-	return fmt.Errorf("index %s: %w", ix.dir, err)
+	if err != nil {
+		return fmt.Errorf("index %s: %w", ix.dir, err)
+	}
+	ix.db = db
+	return nil
 }
 
 // openWith opens the database with memory tables of a size. After a kill a memory
@@ -73,26 +81,6 @@ func (ix *Index) openWith(memTable int64) (db *badger.DB, err error) {
 		}
 	}
 	return nil, err
-}
-
-// memTableFor returns what size of memory tables can take those of which there are
-// files in a folder.
-func memTableFor(dir string) (size int64, err error) {
-	if dir == "" {
-		return 0, nil
-	}
-	files, err := os.ReadDir(dir)
-	for _, f := range files {
-		if filepath.Ext(f.Name()) != ".mem" {
-			continue
-		}
-		info, err := f.Info()
-		if err != nil {
-			return 0, err
-		}
-		size = max(size, memTableOf(info.Size()))
-	}
-	return size, err
 }
 
 // memTableOf returns the size of the memory table that has a file of so many

@@ -91,6 +91,7 @@
 //	names.go         what each operation on names demands and changes
 //	namespaces.go    the same for namespaces, and imports
 //	params.go        rule sets, epochs, lifetimes; price.go what names cost
+//	holdings.go      what an owner has while a block is applied
 //	consensus.go     lines, ops hash, consensus hash
 //	state*.go        the table while a block is applied, and its rows
 //	connect*.go      a block in, a block out, in one transaction

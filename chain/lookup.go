@@ -161,8 +161,8 @@ func (ix *Index) Preordered(hash [20]byte) (height int, ok bool) {
 // ones are left out.
 func (ix *Index) NamesOf(owner []byte) (names []Name, err error) {
 	err = ix.read(func(r *rules) error {
-		for _, e := range r.owned(owner) {
-			names = append(names, Name(e.Name))
+		for n := range r.owned(owner).names {
+			names = append(names, Name(n))
 		}
 		return nil
 	})

@@ -58,7 +58,7 @@ func (r *rules) register(t *ops.Tx, op ops.Registration) func() string {
 	return func() string {
 		r.registered[string(t.Recipient)]++
 		r.s.dropPreorder(p)
-		r.s.putName(e)
+		r.putName(e)
 		return e.serialiseOwned(':')
 	}
 }
@@ -95,7 +95,7 @@ func (e *entry) writeFee(fee int64) string {
 // did writes an entry as changed by an operation.
 func (r *rules) did(e *entry, op string, t *ops.Tx) {
 	e.Op, e.Txid, e.Index = op, t.Txid, t.Index
-	r.s.putName(e)
+	r.putName(e)
 }
 
 // usable says if a name is there, was so before this block, and can be changed
@@ -112,14 +112,15 @@ func (r *rules) usable(e *entry, sender []byte) bool {
 // with a recent consensus hash.
 func (r *rules) update(t *ops.Tx, op ops.Update) func() string {
 	owned := r.owned(t.Sender)
-	if len(owned) > r.p.Quota {
+	if len(owned.names) > r.p.Quota {
 		return nil
 	}
-	for _, e := range owned {
+	for name := range owned.names {
 		for _, c := range r.window {
-			if ops.UpdateHash(e.Name, c) != op.NameHash {
+			if ops.UpdateHash(name, c) != op.NameHash {
 				continue
 			}
+			e := r.s.name(name)
 			if !r.usable(e, t.Sender) {
 				return nil
 			}
@@ -135,14 +136,14 @@ func (r *rules) update(t *ops.Tx, op ops.Update) func() string {
 
 // transfer: the owner gives the name to somebody else who is below the quota.
 func (r *rules) transfer(t *ops.Tx, op ops.Transfer) func() string {
-	e := r.s.nameByHash128(t.Sender, op.NameHash)
+	e := r.s.name(r.owned(t.Sender).find(op.NameHash))
 	addr := r.p.address(t.Recipient)
 	switch {
 	case !r.usable(e, t.Sender),
 		addr == "",
 		!r.recent(op.Consensus),
 		string(t.Recipient) == string(e.Owner),
-		len(r.owned(t.Recipient)) >= r.p.Quota,
+		len(r.owned(t.Recipient).names) >= r.p.Quota,
 		!r.p.epoch(r.height).Multisig && ops.IsScriptHash(t.Sender):
 		return nil
 	}

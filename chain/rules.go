@@ -22,6 +22,7 @@ type rules struct {
 	collided   map[string]bool     // names with a dot, namespace ids without
 	preordered map[preorderID]bool // in this block
 	registered map[string]int      // in this block, by owner
+	holdings   map[string]*holding // as of now, by owner; nil if they aren't kept
 }
 
 // preorderID tells preorders apart.
@@ -30,17 +31,22 @@ type preorderID struct {
 	hash [20]byte
 }
 
+// newRules returns the rules for the state's block.
+func newRules(p *Params, s *state) *rules {
+	return &rules{
+		p: p, s: s, height: s.height, window: s.window(p),
+		collided:   make(map[string]bool),
+		preordered: make(map[preorderID]bool),
+		registered: make(map[string]int),
+		holdings:   make(map[string]*holding),
+	}
+}
+
 // applyBlock checks the operations in the order of the block, commits the ones
 // that are acceptable and returns their serialised forms, in that order, with
 // "" for each rejected one or one that the consensus hash does not cover.
 func applyBlock(p *Params, s *state, txs []*ops.Tx) []string {
-	r := &rules{
-		p: p, s: s, height: s.height,
-		collided:   make(map[string]bool),
-		preordered: make(map[preorderID]bool),
-		registered: make(map[string]int),
-	}
-	r.window = s.window(p)
+	r := newRules(p, s)
 	r.findCollisions(txs)
 	records := make([]string, len(txs))
 	for i, t := range txs {
@@ -176,21 +182,6 @@ func (r *rules) isRegistered(e *entry, height int) bool {
 // too late to become so.
 func (r *rules) revealed(ns *namespace, height int) bool {
 	return ns != nil && ns.Ready == 0 && ns.Revealed <= height && height < ns.Revealed+r.p.RevealExpiry
-}
-
-// owned returns the names that a script owns as of the last block.
-func (r *rules) owned(script []byte) (names []*entry) {
-	for _, e := range r.s.namesOf(script) {
-		if r.isRegistered(e, r.height-1) {
-			names = append(names, e)
-		}
-	}
-	return names
-}
-
-// full says if a script is at the quota.
-func (r *rules) full(script []byte) bool {
-	return len(r.owned(script))+r.registered[string(script)] >= r.p.Quota
 }
 
 // recent says if a consensus hash can be quoted now.

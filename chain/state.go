@@ -9,8 +9,6 @@ import (
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/dgraph-io/badger/v4"
-
-	"satchel/chain/ops"
 )
 
 // entry is all that is stored about a name. It is never removed but by a
@@ -158,7 +156,10 @@ func (s *state) fail(err error) {
 }
 
 // bytes returns the value of a key, nil if it has none. It must not be changed.
-func (s *state) bytes(key []byte) []byte {
+func (s *state) bytes(key []byte) []byte { return s.get(key, true) }
+
+// get is bytes, and keeps what it read from the database in memory or not.
+func (s *state) get(key []byte, keep bool) []byte {
 	if c := s.over[string(key)]; c != nil {
 		return c.value
 	}
@@ -174,7 +175,7 @@ func (s *state) bytes(key []byte) []byte {
 		s.fail(fmt.Errorf("index: %w", err))
 		return nil
 	}
-	if s.over != nil {
+	if s.over != nil && keep {
 		s.over[string(key)] = &cell{value: b, absent: err != nil}
 	}
 	return b
@@ -278,8 +279,13 @@ func nameOfKey(rest string) Name {
 }
 
 // name returns a name's entry, nil if it has none.
-func (s *state) name(n string) *entry {
-	b := s.bytes(nameKey(n))
+func (s *state) name(n string) *entry { return s.entry(n, true) }
+
+// nameOnce is name for an entry that is not likely to be asked for again.
+func (s *state) nameOnce(n string) *entry { return s.entry(n, false) }
+
+func (s *state) entry(n string, keep bool) *entry {
+	b := s.get(nameKey(n), keep)
 	if b == nil {
 		return nil
 	}
@@ -321,17 +327,6 @@ func (s *state) putName(e *entry) {
 }
 
 func (e *entry) place() place { return place{e.Height, e.Index} }
-
-// nameByHash128 returns the entry of the name with that hash that a script owns,
-// nil if it owns none.
-func (s *state) nameByHash128(owner []byte, h [16]byte) *entry {
-	for _, n := range s.ownedNames(owner) {
-		if ops.Hash128(n) == h {
-			return s.name(n)
-		}
-	}
-	return nil
-}
 
 // namespace returns what is stored about a namespace, nil for nothing.
 func (s *state) namespace(id string) *namespace {

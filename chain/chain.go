@@ -95,13 +95,13 @@
 //	consensus.go     lines, ops hash, consensus hash
 //	state*.go        the table while a block is applied, and its rows
 //	connect*.go      a block in, a block out, in one transaction
-//	index.go         the database; lookup.go, history.go what can be asked
+//	index*.go        the database; lookup.go, history.go what can be asked
 //	follower.go      fetch.go, step.go: from a source to the index
 //	bitcoin          sources, headers, verified blocks
 //	proof            what happened to a name, from a server nobody has to believe
 //	registrar        the owner's side: sends operations and waits for them
 //
-// To follow one block, read Follower.Sync, Index.connect, applyBlock, then the
+// To follow one block, read Follower.Sync, Index.connectBatch, applyBlock, then the
 // operation in names.go.
 package chain
 

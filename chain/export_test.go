@@ -8,6 +8,7 @@ import (
 
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
+	"github.com/dgraph-io/badger/v4"
 
 	"satchel/chain/bitcoin"
 	"satchel/chain/ops"
@@ -54,4 +55,29 @@ func (ix *Index) replayable(height int) (txs []*ops.Tx, err error) {
 		return nil
 	})
 	return txs, err
+}
+
+// ForgetUndo makes a reorganisation of any depth too deep.
+func ForgetUndo(ix *Index) {
+	t := ix.getTip()
+	t.floor = t.height
+	ix.setTip(t)
+}
+
+// ErrDisk is what such commits fail with.
+var ErrDisk = errDisk
+
+// FailCommits has commits of an index fail for which fail says so, half of them
+// after they have written.
+func FailCommits(ix *Index, fail func() (now, after bool)) {
+	ix.commit = func(txn *badger.Txn) error {
+		now, after := fail()
+		if now && !after {
+			return errDisk
+		}
+		if err := ix.commitIfRoom(txn); err != nil || !now {
+			return err
+		}
+		return errDisk
+	}
 }

@@ -138,8 +138,9 @@ type committing struct {
 func (ix *Index) commitAsync(txn *badger.Txn, t tip, done []applied) *committing {
 	c := &committing{t, done, make(chan error, 1)}
 	go func() {
-		defer txn.Discard()
-		c.result <- ix.commit(txn)
+		err := ix.commit(txn)
+		txn.Discard()
+		c.result <- err
 	}()
 	return c
 }

@@ -57,10 +57,12 @@ func (ix *Index) connectSome(blocks []*fetched, best int) (done []applied, err e
 }
 
 // A transaction takes no further block when it has so many bytes or Index.batchRows
-// rows, about half of what Badger takes in one.
+// rows, about half of what Badger takes in one, or when what was read for it takes
+// Index.batchHeld bytes of memory.
 const (
 	batchRows  = 10000
 	batchBytes = 1 << 20
+	batchHeld  = 16 << 20
 )
 
 // tryConnect applies blocks in one transaction after the other. While one is
@@ -119,7 +121,7 @@ func (ix *Index) connectOnto(s *state, t tip, blocks []*fetched, best int) (done
 		if len(blocks) > 1 {
 			a.records = nil // of many blocks they are long
 		}
-		if done = append(done, a); s.rows > ix.batchRows || s.size > batchBytes {
+		if done = append(done, a); s.rows > ix.batchRows || s.size > batchBytes || s.held > ix.batchHeld {
 			break
 		}
 	}

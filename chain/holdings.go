@@ -12,7 +12,7 @@ type holding struct {
 
 // rememberedNames is of how many names of an owner the entries stay in memory,
 // because an operation is likely to be about one of them.
-const rememberedNames = 100
+const rememberedNames = 25
 
 // owned returns the names that a script owns as of the last block.
 func (r *rules) owned(script []byte) *holding {

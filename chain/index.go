@@ -35,6 +35,7 @@ type Index struct {
 	closed   bool
 
 	batchRows int                     // a test sets less
+	batchHeld int                     // likewise
 	commit    func(*badger.Txn) error // a test has it fail
 
 	tipMu sync.RWMutex
@@ -76,7 +77,7 @@ var ErrTooDeep = errors.New("too deep to undo")
 // forgets, if dir is empty. An index of another chain, rule set, first block or
 // version of the format is made anew: the blocks have it all.
 func OpenIndex(dir string, p *Params) (*Index, error) {
-	ix := &Index{p: p, dir: dir, memTable: minMemTable, batchRows: batchRows, hashes: hashCache{first: p.FirstBlock}}
+	ix := &Index{p: p, dir: dir, memTable: minMemTable, batchRows: batchRows, batchHeld: batchHeld, hashes: hashCache{first: p.FirstBlock}}
 	ix.commit = ix.commitIfRoom
 	if dir != "" {
 		if err := os.MkdirAll(dir, 0o700); err != nil {

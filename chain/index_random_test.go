@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/dgraph-io/badger/v4"
 
 	"satchel/chain/bitcoin"
 	"satchel/chain/ops"
@@ -315,6 +316,39 @@ func TestBatchIsTheSame(t *testing.T) {
 		maps.DeleteFunc(want, forget)
 		sameRows(t, dump(t, batch), want)
 	})
+}
+
+// TestBatchHoldsLittle: what many blocks read is not held until the last one, even if
+// they write hardly anything.
+func TestBatchHoldsLittle(t *testing.T) {
+	p := ruleSets["satchel"]()
+	ix, _ := openRun(t, p)
+	defer ix.Close()
+	var blocks []*fetched
+	height, hash := ix.Tip()
+	l := newLottery(p, 3)
+	for i := range byte(10) {
+		b := &fetched{header: l.header(height+1, hash)}
+		for n := range 50 {
+			var key [20]byte
+			key[0], key[1] = i, byte(n)
+			b.txs = append(b.txs, &ops.Tx{Op: ops.Update{}, Index: n + 1, Sender: p2pkh(key)})
+		}
+		blocks = append(blocks, b)
+		height, hash = height+1, b.header.Hash
+	}
+	commits := 0
+	ix.commit = func(txn *badger.Txn) error {
+		commits++
+		return txn.Commit()
+	}
+	ix.batchHeld = 3 * 50 * cellSize
+	if _, err := ix.connectBatch(blocks, height); err != nil {
+		t.Fatal(err)
+	}
+	if commits < 3 || commits >= len(blocks) {
+		t.Errorf("%d commits", commits)
+	}
 }
 
 // TestBatchForgetsOldUndo: undo data that blocks had before a batch goes when

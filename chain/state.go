@@ -103,6 +103,7 @@ type state struct {
 	hashes *hashCache            // nil if there is none
 	rows   int                   // to be written
 	size   int                   // of them, about
+	held   int                   // bytes of memory that over takes, about
 
 	// Of the block being applied:
 	changed map[Name]bool
@@ -118,6 +119,9 @@ type cell struct {
 	absent  bool // in the database
 	changed int  // height of the last block that changed it and keeps undo
 }
+
+// cellSize is about what a cell takes besides its key and value.
+const cellSize = 150
 
 // oldValue is what a key was before a block.
 type oldValue struct {
@@ -177,6 +181,7 @@ func (s *state) get(key []byte, keep bool) []byte {
 	}
 	if s.over != nil && keep {
 		s.over[string(key)] = &cell{value: b, absent: err != nil}
+		s.held += cellSize + len(key) + len(b)
 	}
 	return b
 }

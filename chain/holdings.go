@@ -37,12 +37,10 @@ func (r *rules) owned(script []byte) *holding {
 
 // putName writes an entry, and keeps up what was asked of its owners.
 func (r *rules) putName(e *entry) {
-	if old := r.s.name(e.Name); old != nil {
-		r.holdings[string(old.Owner)].remove(e.Name)
-	}
-	r.s.putName(e)
-	if r.isRegistered(e, r.height-1) {
-		r.holdings[string(e.Owner)].add(e.Name)
+	was := r.s.putName(e)
+	r.holdings[string(was)].remove(e.Name)
+	if h := r.holdings[string(e.Owner)]; h != nil && r.isRegistered(e, r.height-1) {
+		h.add(e.Name)
 	}
 }
 
@@ -57,9 +55,6 @@ func (h *holding) remove(name string) {
 }
 
 func (h *holding) add(name string) {
-	if h == nil {
-		return
-	}
 	h.names[name] = true
 	if h.byHash != nil {
 		h.byHash[ops.Hash128(name)] = name

@@ -302,8 +302,9 @@ func (s *state) entry(n string, keep bool) *entry {
 	return e
 }
 
-// putName writes an entry and all that it is found by.
-func (s *state) putName(e *entry) {
+// putName writes an entry and all that it is found by, and returns the script that
+// was its owner.
+func (s *state) putName(e *entry) (was []byte) {
 	old := s.name(e.Name)
 	if old == nil {
 		old = new(entry)
@@ -329,6 +330,7 @@ func (s *state) putName(e *entry) {
 	}
 	s.set(nameKey(e.Name), e.row())
 	s.changed[Name(e.Name)] = true
+	return old.Owner
 }
 
 func (e *entry) place() place { return place{e.Height, e.Index} }

@@ -64,6 +64,9 @@ func (s *state) eachOp(p *Params, height, index int, fn func(kept) error) error 
 	defer it.Close()
 	for it.Seek(opsKey(height, index)); it.Valid(); it.Next() {
 		row, err := it.Item().ValueCopy(nil)
+		if err == nil && len(row) == 0 {
+			err = errDamaged // what Badger gives for a value that it can't read
+		}
 		if err == nil {
 			err = eachKept(p, height, index, row, fn)
 		}

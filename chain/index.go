@@ -102,6 +102,9 @@ const valueThreshold = 1 << 10
 // begin reads the tip, after making sure that the database is of this kind.
 func (ix *Index) begin() error {
 	want := meta{indexVersion, ix.p.Rules, ix.p.Network(), ix.p.FirstBlock}
+	if err := ix.verify(); err != nil {
+		return ix.advise(err)
+	}
 	var got meta
 	err := ix.view(func(s *state) error {
 		if m := s.bytes([]byte{keyMeta}); m != nil {

@@ -1,7 +1,9 @@
 package chain
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -149,4 +151,65 @@ func TestUndoNeedsMemory(t *testing.T) {
 		t.Error("there was enough memory")
 	}
 	sameRows(t, dump(t, ix), before)
+}
+
+// TestBitRot changes a byte of a name's owner on the disk: nobody is told of another
+// owner, nor of operations that were none.
+func TestBitRot(t *testing.T) {
+	p := Satchel(&chaincfg.RegressionNetParams, 2)
+	for _, kind := range []string{".sst", ".vlog"} {
+		ix := openDir(t, t.TempDir(), p)
+		c := newCrowd(t, ix, 20)
+		c.all(c.steps()[0])
+		c.all(c.steps()[1])
+		height, _ := ix.Tip()
+		if err := ix.Close(); err != nil {
+			t.Fatal(err)
+		}
+		rot(t, ix.dir, kind, c.owner(7)[3:23])
+		again, err := OpenIndex(ix.dir, p)
+		if kind == ".sst" {
+			if !errors.Is(err, errDamaged) {
+				t.Errorf("opened: %v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer again.Close()
+		if all, err := again.Operations(height); !errors.Is(err, errDamaged) {
+			t.Errorf("%d operations, %v", len(all), err)
+		}
+		if h, err := again.History(c.name(7), 0, 0); !errors.Is(err, errDamaged) {
+			t.Errorf("%d operations on a name, %v", len(h), err)
+		}
+		if _, err := Export(again, io.Discard, keyOf("ada")); !errors.Is(err, errDamaged) {
+			t.Errorf("exported: %v", err)
+		}
+	}
+}
+
+// rot changes a byte wherever something is found in files of a kind.
+func rot(t *testing.T, dir, kind string, where []byte) {
+	t.Helper()
+	found := false
+	for _, name := range listing(t, dir) {
+		file := filepath.Join(dir, name)
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if filepath.Ext(name) != kind || !bytes.Contains(b, where) {
+			continue
+		}
+		found = true
+		b = bytes.ReplaceAll(b, where, append([]byte{where[0] ^ 1}, where[1:]...))
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !found {
+		t.Fatalf("no file %s has it", kind)
+	}
 }

@@ -138,7 +138,10 @@ func (w *snapshotWriter) block(s *state, height int) error {
 	var rows []byte
 	prefix := heightKey(keyOps, height)
 	s.each(prefix, "", func(rest string) bool {
-		rows = append(rows, s.bytes(append(prefix[:len(prefix):len(prefix)], rest...))...)
+		row := s.bytes(append(prefix[:len(prefix):len(prefix)], rest...))
+		if rows = append(rows, row...); len(row) == 0 {
+			s.fail(errDamaged)
+		}
 		return s.err == nil
 	})
 	c := s.consensus(height)

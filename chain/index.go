@@ -151,7 +151,7 @@ func (ix *Index) reset() error {
 }
 
 // restart is reset while others may read. It returns the names that there
-// were.
+// were, which may be gone even if it fails.
 func (ix *Index) restart() (names []Name, err error) {
 	err = ix.view(func(s *state) error {
 		s.each([]byte{keyName}, "", func(rest string) bool {
@@ -166,9 +166,9 @@ func (ix *Index) restart() (names []Name, err error) {
 		err = ix.reset()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("index %s: %w", ix.dir, err)
+		err = fmt.Errorf("index %s: %w", ix.dir, err)
 	}
-	return names, nil
+	return names, err
 }
 
 func (t tip) row() []byte {

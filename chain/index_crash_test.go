@@ -43,25 +43,6 @@ func listing(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// TestCrashAfterHugeBlock opens an index that was killed while it had more memory
-// than it begins with.
-func TestCrashAfterHugeBlock(t *testing.T) {
-	p := Satchel(&chaincfg.RegressionNetParams, 2)
-	ix := openDir(t, t.TempDir(), p)
-	c := newCrowd(t, ix, 16000)
-	for _, step := range c.steps()[:4] {
-		c.all(step)
-	}
-	if ix.memTable == minMemTable {
-		t.Fatal("the blocks were too small to test anything")
-	}
-	again := openDir(t, crashed(t, ix), p)
-	sameRows(t, dump(t, again), dump(t, ix))
-	if again.memTable != minMemTable {
-		t.Error("it keeps the memory that it needed to open")
-	}
-}
-
 func openDir(t *testing.T, dir string, p *Params) *Index {
 	t.Helper()
 	ix, err := OpenIndex(dir, p)

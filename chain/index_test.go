@@ -223,7 +223,7 @@ func TestFullBlock(t *testing.T) {
 }
 
 // TestHugeBlock applies blocks with more operations than the memory table has
-// room for, as many as a block can have.
+// room for, as many as a block can have, and opens what a kill leaves then.
 func TestHugeBlock(t *testing.T) {
 	dir, p := t.TempDir(), Satchel(&chaincfg.RegressionNetParams, 2)
 	ix, err := OpenIndex(dir, p)
@@ -249,6 +249,11 @@ func TestHugeBlock(t *testing.T) {
 	height, _ := ix.Tip()
 	if all, err := ix.Operations(height); err != nil || len(all) != c.n {
 		t.Errorf("%d operations, want %d, %v", len(all), c.n, err)
+	}
+	killed := openDir(t, crashed(t, ix), p) // with less memory than what is left needs
+	sameRows(t, dump(t, killed), dump(t, ix))
+	if killed.memTable != minMemTable {
+		t.Error("it keeps the memory that it needed to open")
 	}
 	ix.Close()
 	if ix, err = OpenIndex(dir, p); err != nil {

@@ -81,3 +81,8 @@ func FailCommits(ix *Index, fail func() (now, after bool)) {
 		return errDisk
 	}
 }
+
+// LoseHeader takes the block at a height from an index.
+func LoseHeader(ix *Index, height int) error {
+	return ix.db.Update(func(txn *badger.Txn) error { return txn.Delete(heightKey(keyBlock, height)) })
+}

@@ -235,15 +235,15 @@ func (f *Follower) round(ctx context.Context) error {
 	if err := f.index.revive(); err != nil {
 		return err
 	}
-	if err := f.loadHeaders(); err != nil {
+	var m move
+	defer f.tell(&m)
+	if err := f.loadHeaders(&m); err != nil {
 		return err
 	}
-	future := f.fetchHeaders(ctx)
+	future := f.fetchHeaders(ctx, &m)
 	if future != nil && !errors.Is(future, bitcoin.ErrFuture) {
 		return future
 	}
-	var m move
-	defer f.tell(&m)
 	if err := f.leaveFork(ctx, &m); err != nil {
 		return err
 	}
@@ -258,7 +258,7 @@ const tellBlocks = 200
 
 // loadHeaders takes the headers of the blocks that the index has from it, so
 // that they need not be fetched, nor the chain left for a lighter one.
-func (f *Follower) loadHeaders() error {
+func (f *Follower) loadHeaders(m *move) error {
 	if f.headers != nil {
 		return nil
 	}
@@ -266,7 +266,9 @@ func (f *Follower) loadHeaders() error {
 	err := f.index.headers(h.Load)
 	if err != nil {
 		f.o.Log.Warn("making the index of names anew", "why", err)
-		if _, err := f.index.restart(); err != nil {
+		names, err := f.index.restart()
+		m.add(names)
+		if err != nil {
 			return err
 		}
 		h = bitcoin.NewHeaders(f.index.p.Chain)
@@ -277,7 +279,7 @@ func (f *Follower) loadHeaders() error {
 
 // fetchHeaders asks for headers until the source has no more; of several, each,
 // and one that answers well is enough.
-func (f *Follower) fetchHeaders(ctx context.Context) error {
+func (f *Follower) fetchHeaders(ctx context.Context, m *move) error {
 	s, ok := f.src.(bitcoin.Several)
 	if !ok {
 		return f.fetchHeadersFrom(ctx, f.src)
@@ -296,7 +298,7 @@ func (f *Follower) fetchHeaders(ctx context.Context) error {
 		if f.headers == nil { // what the others sent is forgotten too: ask them again
 			members, i = slices.Concat(members[:i], members[i+1:]), -1
 		}
-		if err := f.loadHeaders(); err != nil {
+		if err := f.loadHeaders(m); err != nil {
 			return err
 		}
 		good = good || err == nil

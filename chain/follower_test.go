@@ -391,6 +391,31 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestMadeAnew: an index that lacks a block is made anew, and who listens hears of
+// the names that it had.
+func TestMadeAnew(t *testing.T) {
+	c := openID(t)
+	ix, f := follow(t, c)
+	c.Register("alice.id", chaintest.NewKey("alice"), [20]byte{1})
+	sync(t, f)
+	if err := chain.LoseHeader(ix, firstBlock+1); err != nil {
+		t.Fatal(err)
+	}
+	c.Reorg(3)
+	f = chain.NewFollower(c, ix, chain.FollowerOptions{})
+	told := make(map[chain.Name]bool)
+	f.Subscribe(func(ch chain.Change) {
+		for _, n := range ch.Names {
+			told[n] = true
+		}
+	})
+	sync(t, f)
+	if _, err := ix.Lookup("alice.id"); !errors.Is(err, chain.ErrUnknownName) || !told["alice.id"] {
+		t.Errorf("%v, told %v", err, told)
+	}
+	sameHashes(t, c, ix)
+}
+
 // TestOtherRules opens an index that other rules made: it begins anew.
 func TestOtherRules(t *testing.T) {
 	c := openID(t)

@@ -84,8 +84,8 @@ func (ix *Index) openWith(memTable int64) (db *badger.DB, err error) {
 	return nil, err
 }
 
-// verify reads all tables and checks their checksums, half a second for a million
-// names: Badger doesn't when it looks something up, so that a bit that has changed on
+// verify reads all tables and checks their checksums, 10 ms for the 40 MB of 60,000
+// names: Badger does not when it looks something up, so that a bit that changed on
 // the disk could show a name with another owner. Of its log of values it does.
 func (ix *Index) verify() (err error) {
 	defer func() {

@@ -20,6 +20,20 @@
 // record, the box's last 16 bytes, its tag, for the next. So a record counts only
 // behind the one that it was written behind: what a torn write, a batch that was
 // given up, or an earlier use of the file left behind it ends the log.
+//
+// # Syncs that fail
+//
+// After one the kernel may hold bytes for written that are not on the disk. So
+// nothing is appended behind such a place: Begin makes a new beginning. And since
+// Open can't tell whether there was one, it writes the last batch once more.
+//
+// # Damage
+//
+// A crash leaves the last batch unfinished, never one that was synced. So it is
+// damage, and no end of the log, if something can't be read, if a record behind a
+// wrong one is right, if a file has a wrong head or that of a later commit. Wrong
+// bytes in the last batch look like one that nobody synced. What is damaged is
+// never written over before SetAside has given it another name: a.damaged1 and so on.
 package journal
 
 import (
@@ -31,12 +45,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 
 	"golang.org/x/crypto/chacha20poly1305"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -71,6 +83,7 @@ type Log struct {
 	files  [2]*os.File
 	sizes  [2]int64 // as far as they were written with something
 	at     int      // the file in use
+	base   Base
 	aead   cipher.AEAD
 	behind []byte // associated data of the next record
 	end    int64  // of the records
@@ -79,116 +92,19 @@ type Log struct {
 
 // Open opens the log in dir, made if need be, and calls replay for each batch
 // that stands on base, in order; its error ends Open. Batches on another base are
-// forgotten.
+// forgotten. If there may be others that can't be read the error is ErrDamaged, and
+// nothing is forgotten.
 func Open(dir string, key [32]byte, base Base, replay func(payload []byte) error) (*Log, error) {
 	l := &Log{dir: dir, key: key}
-	if err := l.open(base, replay); err != nil {
+	err := l.openFiles()
+	if err == nil {
+		err = l.find(base, replay)
+	}
+	if err != nil {
 		_ = l.Close()
 		return nil, err
 	}
 	return l, nil
-}
-
-func (l *Log) open(base Base, replay func([]byte) error) error {
-	if err := os.MkdirAll(l.dir, 0o700); err != nil {
-		return err
-	}
-	for i, name := range []string{"a", "b"} {
-		f, err := os.OpenFile(filepath.Join(l.dir, name), os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return err
-		}
-		l.files[i] = f
-		info, err := f.Stat()
-		if err != nil {
-			return err
-		}
-		l.sizes[i] = info.Size()
-	}
-	if err := errors.Join(syncDir(l.dir), syncDir(filepath.Dir(l.dir))); err != nil {
-		return err
-	}
-	for i := range l.files {
-		if l.standsOn(i, base) {
-			return l.readAll(replay)
-		}
-	}
-	return l.begin(base)
-}
-
-// standsOn makes file i the one in use if its base is that.
-func (l *Log) standsOn(i int, base Base) bool {
-	head := make([]byte, headSize)
-	if _, err := l.files[i].ReadAt(head, 0); err != nil || string(head[:len(magic)]) != magic {
-		return false
-	}
-	salt, box := head[len(magic):len(magic)+saltSize], head[len(magic)+saltSize:]
-	aead, err := l.cipher(salt)
-	if err != nil {
-		return false
-	}
-	n := aead.NonceSize()
-	plain, err := aead.Open(nil, box[:n], box[n:], salt)
-	if err != nil || string(plain) != string(base.bytes()) {
-		return false
-	}
-	l.at, l.aead, l.behind, l.end = i, aead, slices.Concat(salt, box), block
-	return true
-}
-
-func (l *Log) cipher(salt []byte) (cipher.AEAD, error) {
-	k, err := hkdf.Key(sha256.New, l.key[:], salt, magic, chacha20poly1305.KeySize)
-	if err != nil {
-		return nil, err
-	}
-	return chacha20poly1305.NewX(k)
-}
-
-// readAll gives the batches to replay. What follows the last whole one is written
-// over by the next.
-func (l *Log) readAll(replay func([]byte) error) error {
-	var batch []byte
-	at, behind := l.end, l.behind
-	for {
-		plain, tag, ok := l.record(at, behind)
-		if !ok || len(batch)+len(plain) > maxBatch {
-			return nil
-		}
-		batch = append(batch, plain[1:]...)
-		at, behind = at+blocks(4+int64(len(plain)+overhead)), tag
-		if plain[0] != 0 {
-			continue
-		}
-		if err := replay(batch); err != nil {
-			return err
-		}
-		l.end, l.behind = at, behind
-		batch = nil
-	}
-}
-
-// record reads the record at an offset; ok is false if there is none that was
-// written behind that.
-func (l *Log) record(at int64, behind []byte) (plain, tag []byte, ok bool) {
-	var length [4]byte
-	f := l.files[l.at]
-	if _, err := f.ReadAt(length[:], at); err != nil {
-		return nil, nil, false
-	}
-	size := int64(binary.BigEndian.Uint32(length[:]))
-	if size < overhead+1 || size > partSize+overhead+1 || at+4+size > l.sizes[l.at] {
-		return nil, nil, false
-	}
-	box := make([]byte, size)
-	if _, err := f.ReadAt(box, at+4); err != nil {
-		return nil, nil, false
-	}
-	n := l.aead.NonceSize()
-	plain, err := l.aead.Open(nil, box[:n], box[n:], behind)
-	if err != nil || plain[0] > 1 {
-		return nil, nil, false
-	}
-	return plain, box[len(box)-chacha20poly1305.Overhead:], true
 }
 
 // Append writes one batch, whole or not at all, and returns when it would survive
@@ -220,13 +136,13 @@ func (l *Log) append(payload []byte) error {
 		if len(payload) > 0 {
 			plain[0] = 1
 		}
-		box := l.seal(append(plain, part...), behind)
+		box := seal(l.aead, append(plain, part...), behind)
 		out = binary.BigEndian.AppendUint32(out, uint32(len(box)))
 		out = append(out, box...)
 		out = append(out, make([]byte, blocks(int64(len(out)))-int64(len(out)))...)
 		behind = box[len(box)-chacha20poly1305.Overhead:]
 	}
-	if err := l.grow(l.end + int64(len(out))); err != nil {
+	if err := l.grow(l.at, l.end+int64(len(out))); err != nil {
 		return err
 	}
 	f := l.files[l.at]
@@ -240,79 +156,66 @@ func (l *Log) append(payload []byte) error {
 	return nil
 }
 
-func (l *Log) seal(plain, behind []byte) []byte {
-	box := make([]byte, l.aead.NonceSize(), len(plain)+overhead)
+func seal(aead cipher.AEAD, plain, behind []byte) []byte {
+	box := make([]byte, aead.NonceSize(), len(plain)+overhead)
 	_, _ = rand.Read(box) // never fails
-	return l.aead.Seal(box, box, plain, behind)
+	return aead.Seal(box, box, plain, behind)
 }
 
-// grow writes zeros so that the file in use reaches beyond end.
-func (l *Log) grow(end int64) error {
-	size := &l.sizes[l.at]
-	if end <= *size {
-		return nil
+func (l *Log) cipher(salt []byte) (cipher.AEAD, error) {
+	k, err := hkdf.Key(sha256.New, l.key[:], salt, magic, chacha20poly1305.KeySize)
+	if err != nil {
+		return nil, err
 	}
-	f := l.files[l.at]
-	by := int64(step)
-	if end < step {
-		by = firstStep
-	}
-	to := (end + by - 1) / by * by
-	if _, err := f.WriteAt(make([]byte, to-*size), *size); err != nil {
-		return fmt.Errorf("make room: %w", err)
-	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("make room: %w", err)
-	}
-	*size = to
-	return nil
+	return chacha20poly1305.NewX(k)
 }
-
-// blocks rounds up to whole blocks.
-func blocks(n int64) int64 { return (n + block - 1) / block * block }
 
 // Begin starts anew on another commit, which must be durable already: the batches
-// so far are forgotten.
+// so far are forgotten. After an error nothing can be appended until it succeeded.
 func (l *Log) Begin(base Base) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.at = 1 - l.at
-	if err := l.begin(base); err != nil {
+	next := 1 - l.at
+	if base == l.base {
+		next = l.at // never two files on one commit: Open could take the wrong one
+	}
+	if err := l.begin(next, base); err != nil {
 		l.broken = fmt.Errorf("journal %s: %w", l.dir, err)
 		return l.broken
 	}
 	return nil
 }
 
-func (l *Log) begin(base Base) error {
-	f := l.files[l.at]
-	l.end = block
-	if l.sizes[l.at] > keepSize {
+// begin makes a file the one in use. If that fails the other one stays it, so that
+// the next try is made here again.
+func (l *Log) begin(at int, base Base) error {
+	f := l.files[at]
+	if l.sizes[at] > keepSize {
 		if err := f.Truncate(step); err != nil {
 			return err
 		}
-		l.sizes[l.at] = step
+		l.sizes[at] = step
 	}
-	if err := l.grow(block); err != nil {
+	if err := l.grow(at, block); err != nil {
 		return err
 	}
 	head := make([]byte, len(magic)+saltSize, block)
 	copy(head, magic)
 	salt := head[len(magic):]
 	_, _ = rand.Read(salt) // never fails
-	var err error
-	if l.aead, err = l.cipher(salt); err != nil {
+	aead, err := l.cipher(salt)
+	if err != nil {
 		return err
 	}
-	box := l.seal(base.bytes(), salt)
-	l.behind = slices.Concat(salt, box)
+	box := seal(aead, base.bytes(), salt)
+	behind := slices.Concat(salt, box)
 	if _, err := f.WriteAt(append(head, box...)[:block], 0); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	l.broken = nil
+	l.at, l.base, l.aead, l.behind, l.end, l.broken = at, base, aead, behind, block, nil
 	return nil
 }
 
@@ -335,22 +238,4 @@ func (l *Log) Close() error {
 	}
 	l.broken = fmt.Errorf("journal %s: %w", l.dir, os.ErrClosed)
 	return errors.Join(errs...)
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-// fdatasync makes the bytes of f durable, and of its attributes what reading them
-// needs.
-func fdatasync(f *os.File) error {
-	for {
-		if err := unix.Fdatasync(int(f.Fd())); err != unix.EINTR {
-			return err
-		}
-	}
 }

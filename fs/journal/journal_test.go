@@ -99,6 +99,9 @@ func TestTornTail(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "a"), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := SetAside(dir, key, base); err != nil {
+			t.Fatal(err)
+		}
 		l, got := open(t, dir, base)
 		untouched := 0
 		for untouched < len(ends) && ends[untouched] <= at {
@@ -163,7 +166,7 @@ func TestWrongKeyAndPlaintext(t *testing.T) {
 		}
 	}
 	_, err := Open(dir, [32]byte{9}, Base{}, func([]byte) error { t.Error("opened by another key"); return nil })
-	if err != nil {
+	if !errors.Is(err, ErrDamaged) {
 		t.Fatal(err)
 	}
 }
@@ -206,6 +209,12 @@ func FuzzOpen(f *testing.F) {
 		dir := t.TempDir()
 		os.WriteFile(filepath.Join(dir, "a"), a, 0o600)
 		os.WriteFile(filepath.Join(dir, "b"), b, 0o600)
+		if _, err := Open(dir, key, Base{}, func([]byte) error { return nil }); err != nil && !errors.Is(err, ErrDamaged) {
+			t.Fatal(err)
+		}
+		if _, err := SetAside(dir, key, Base{}); err != nil {
+			t.Fatal(err)
+		}
 		l, got := open(t, dir, Base{})
 		if got != nil {
 			t.Error("a batch out of nothing")

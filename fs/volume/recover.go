@@ -29,13 +29,20 @@ func (v *Volume) openJournal(ctx context.Context) error {
 	base := journal.Base{Seq: v.last.Seq, Head: [32]byte(v.last.Head)}
 	var found []recovered
 	var damage error
-	log, err := journal.Open(v.opt.Journal, v.opt.JournalKey, base, func(payload []byte) error {
+	keep := func(payload []byte) error {
 		changes, files, err := parseBatch(payload)
 		if damage = cmp.Or(damage, err); damage == nil {
 			found = append(found, recovered{changes, files})
 		}
 		return nil
-	})
+	}
+	log, err := journal.Open(v.opt.Journal, v.opt.JournalKey, base, keep)
+	if errors.Is(err, journal.ErrDamaged) && v.opt.SetAside {
+		found, damage = nil, nil
+		if err = v.setAside(base, err); err == nil {
+			log, err = journal.Open(v.opt.Journal, v.opt.JournalKey, base, keep)
+		}
+	}
 	if err == nil {
 		err = v.replay(ctx, found)
 		if errors.Is(err, errBatch) || errors.Is(err, tree.ErrFormat) {
@@ -56,6 +63,16 @@ func (v *Volume) openJournal(ctx context.Context) error {
 		v.warn(fmt.Errorf("volume %s: journal: what was synced last is lost: %w", v.opt.Label, damage))
 	}
 	return nil
+}
+
+// setAside has the damaged journal kept beside one of what can be read of it.
+func (v *Volume) setAside(base journal.Base, damage error) error {
+	kept, err := journal.SetAside(v.opt.Journal, v.opt.JournalKey, base)
+	if err == nil {
+		v.warn(fmt.Errorf("volume %s: journal: what was behind the damage is lost, the file is kept as %s: %w",
+			v.opt.Label, strings.Join(kept, ", "), damage))
+	}
+	return err
 }
 
 // giveUp gives back what a volume took that can't be opened now.

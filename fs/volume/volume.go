@@ -67,6 +67,7 @@ type Options struct {
 	// every Sync is a commit.
 	Journal    string
 	JournalKey [32]byte
+	SetAside   bool        // a damaged journal is kept under another name, and the volume opens without what can't be read
 	Warn       func(error) // if set, is told of damage that was found and could be gone around
 	Budget     *Budget     // bounds dirty memory, shared by all volumes of a drive
 

@@ -41,6 +41,7 @@ type engine struct {
 	registrar *registrar.Registrar // made by queue
 	mount     *fs.Mount            // of a daemon
 	dir       string               // where it is mounted
+	setAside  bool                 // damaged journals
 }
 
 func newEngine(h *home, cfg *config, log *slog.Logger, unlock func() ([]byte, error)) *engine {
@@ -136,6 +137,7 @@ func (e *engine) openDrive(ctx context.Context) (*drive.Drive, error) {
 		Cache:      filepath.Join(e.h.cache, "packs"),
 		CacheBytes: int64(e.cfg.Cache),
 		Poll:       e.cfg.poll(),
+		SetAside:   e.setAside,
 		UID:        uint32(os.Getuid()),
 		GID:        uint32(os.Getgid()),
 		Log:        e.log,

@@ -20,28 +20,38 @@ func (a *app) mountCommand() *command {
 answers; a process in the background serves it and logs to data/satchel.log of the
 home. With --foreground it stays, logs to stderr, and Ctrl-C unmounts. Only you may
 enter it, unless --allow-other: then the modes and owners of files say who may do what.
-Private stays closed to others until chmod opens it, for as long as it is mounted.`
+Private stays closed to others until chmod opens it, for as long as it is mounted.
+
+A folder does not open while the journal of what was saved in it last can't be read
+or is damaged, as by a failing disk; status names the file. If the disk is no better
+another time, --set-aside keeps that file under another name and opens the folder with
+what can be read.`
 	foreground := c.flags.Bool("foreground", false, "serve the mount in this process, until Ctrl-C")
 	allowOther := c.flags.Bool("allow-other", false, "let other users of this machine in, as far as modes allow")
+	setAside := c.flags.Bool("set-aside", false, "keep damaged journals beside, and open their folders without what can't be read")
 	child := c.flags.Bool("child", false, "(internal) started by another satchel")
 	c.run = func(ctx context.Context, args []string) error {
 		dir, err := filepath.Abs(args[0])
 		if err != nil {
 			return err
 		}
+		o := mountOptions{*allowOther, *setAside}
 		if *foreground || *child {
 			p := newParent(*child)
-			err := a.mountHere(ctx, dir, *allowOther, p)
+			err := a.mountHere(ctx, dir, o, p)
 			p.ready("", err)
 			return err
 		}
-		return a.mountDetached(ctx, dir, *allowOther)
+		return a.mountDetached(ctx, dir, o)
 	}
 	return c
 }
 
+// mountOptions are the flags of mount that its process gets too.
+type mountOptions struct{ allowOther, setAside bool }
+
 // mountDetached has a process of its own serve the mount.
-func (a *app) mountDetached(ctx context.Context, dir string, allowOther bool) error {
+func (a *app) mountDetached(ctx context.Context, dir string, o mountOptions) error {
 	h, err := a.home()
 	if err != nil {
 		return err
@@ -55,8 +65,11 @@ func (a *app) mountDetached(ctx context.Context, dir string, allowOther bool) er
 	}
 	defer clear(pass)
 	args := append(h.args(), "mount", "--child")
-	if allowOther {
+	if o.allowOther {
 		args = append(args, "--allow-other")
+	}
+	if o.setAside {
+		args = append(args, "--set-aside")
 	}
 	args = append(args, "--", dir)
 	if _, err := detach(ctx, args, h.logFile(), pass); err != nil {
@@ -88,7 +101,7 @@ func (h *home) mountedAlready(who holder) error {
 }
 
 // mountHere serves the mount until it is unmounted or ctx ends.
-func (a *app) mountHere(ctx context.Context, dir string, allowOther bool, p *parent) error {
+func (a *app) mountHere(ctx context.Context, dir string, o mountOptions, p *parent) error {
 	h, err := a.home()
 	if err != nil {
 		return err
@@ -111,7 +124,8 @@ func (a *app) mountHere(ctx context.Context, dir string, allowOther bool, p *par
 	}
 	defer l.Close()
 	e := newEngine(h, cfg, a.logger(), unlock)
-	err = e.serveMount(ctx, dir, allowOther, func() {
+	e.setAside = o.setAside
+	err = e.serveMount(ctx, dir, o.allowOther, func() {
 		fmt.Fprintf(a.out, "mounted %s\n", dir)
 		p.ready(dir, nil)
 	})

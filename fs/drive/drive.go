@@ -68,6 +68,7 @@ type Options struct {
 	// CacheBytes bounds the cache; 0 is 10 GiB or a tenth of the disk, the smaller.
 	CacheBytes int64
 	Poll       time.Duration // between looks at the others' pulses
+	SetAside   bool          // damaged journals are kept under other names; folders open without what can't be read
 	UID, GID   uint32        // shown as owner of what others wrote
 	Log        *slog.Logger
 }
@@ -99,6 +100,7 @@ type Drive struct {
 	contacts map[chain.Name]*contact
 	notify   func(Event)
 	modes    map[string]os.FileMode // of volumes' folders, until the drive is closed
+	damaged  map[string]error       // volumes that can't be opened, since their journals are damaged
 	ownErr   error                  // why nothing may be signed any more
 
 	statusMu sync.Mutex
@@ -133,6 +135,7 @@ func Open(ctx context.Context, o Options) (*Drive, error) {
 		started:  time.Now(),
 		volumes:  make(map[string]*openVolume),
 		opening:  make(map[string]chan struct{}),
+		damaged:  make(map[string]error),
 		contacts: make(map[chain.Name]*contact),
 		faults:   make(map[string]Fault),
 		checked:  make(map[string]bool),

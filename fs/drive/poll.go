@@ -21,7 +21,7 @@ func (d *Drive) pollLoop(ctx context.Context) {
 	defer t.Stop()
 	if err := d.openKnown(ctx); err != nil {
 		d.opt.Log.Warn("not all folders are open", "err", err)
-	} else if err := d.packs.DropLeft(); err != nil { // all journals were read
+	} else if err := d.dropLeft(); err != nil {
 		d.opt.Log.Warn("packs that a crash left", "err", err)
 	}
 	for {
@@ -48,10 +48,14 @@ func (d *Drive) Sync(ctx context.Context) error {
 // are polled without anybody looking at them. One that can't be opened now is
 // tried again by whoever looks.
 func (d *Drive) openKnown(ctx context.Context) error {
+	labels, err := d.allLabels()
+	if err != nil {
+		return err
+	}
 	var errs []error
-	for _, label := range d.labels() {
+	for _, label := range labels {
 		if ctx.Err() != nil {
-			break
+			return ctx.Err()
 		}
 		if _, err := d.volume(ctx, label); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", label, err))

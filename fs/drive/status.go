@@ -45,7 +45,7 @@ type Waiting struct {
 type VolumeStatus struct {
 	Folder    string            `json:"folder"`
 	Members   []chain.Name      `json:"members,omitempty"` // but me
-	State     string            `json:"state"`             // changing, uploading, stored; held: on this machine only
+	State     string            `json:"state"`             // changing, uploading, stored; held: on this machine only; damaged: can't be opened
 	Held      string            `json:"held,omitempty"`    // why
 	Fresh     *time.Time        `json:"fresh,omitempty"`   // last confirmed fresh for all members
 	FreshBy   int               `json:"fresh_by,omitempty"`
@@ -78,6 +78,11 @@ func (d *Drive) Status(ctx context.Context) (Status, error) {
 		}
 		s.Volumes = append(s.Volumes, vs)
 	}
+	d.mu.Lock()
+	for label, err := range d.damaged {
+		s.Volumes = append(s.Volumes, VolumeStatus{Folder: label, State: "damaged", CommitErr: err.Error()})
+	}
+	d.mu.Unlock()
 	d.statusMu.Lock()
 	if d.upErr != nil {
 		s.Upload = d.upErr.Error()

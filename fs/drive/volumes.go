@@ -14,6 +14,7 @@ import (
 
 	"satchel/chain"
 	"satchel/crypto"
+	"satchel/fs/journal"
 	"satchel/fs/profile"
 	"satchel/fs/tree"
 	"satchel/fs/volume"
@@ -125,9 +126,18 @@ func (d *Drive) opened(label string) *openVolume {
 	return d.volumes[label]
 }
 
-// labels returns the folders that are always there, then those that were opened
-// at any time, each once.
+// labels is allLabels, or some of them.
 func (d *Drive) labels() []string {
+	labels, err := d.allLabels()
+	if err != nil {
+		d.opt.Log.Error("folders", "err", err)
+	}
+	return labels
+}
+
+// allLabels returns the folders that are always there, then those that were opened
+// at any time, each once.
+func (d *Drive) allLabels() ([]string, error) {
 	labels := []string{private, join(public, string(d.opt.Name))}
 	err := d.db.View(func(tx *badger.Txn) error {
 		it := tx.NewIterator(badger.IteratorOptions{Prefix: []byte("vol/")})
@@ -140,9 +150,9 @@ func (d *Drive) labels() []string {
 		return nil
 	})
 	if err != nil {
-		d.opt.Log.Error("list of folders", "err", err)
+		err = fmt.Errorf("list of folders: %w", err)
 	}
-	return labels
+	return labels, err
 }
 
 // volume returns the volume at a folder of the mount, opened if it isn't. Its
@@ -172,6 +182,11 @@ func (d *Drive) volume(ctx context.Context, label string) (*openVolume, error) {
 	d.mu.Lock()
 	if err == nil {
 		d.volumes[label] = v
+	}
+	delete(d.damaged, label)
+	if errors.Is(err, journal.ErrDamaged) {
+		err = fmt.Errorf("%w; to keep that file beside and go on without what can't be read of it: satchel mount --set-aside", err)
+		d.damaged[label] = err
 	}
 	delete(d.opening, label)
 	close(done)
@@ -264,6 +279,7 @@ func (d *Drive) volumeOptions(v *openVolume) volume.Options {
 		GID:        d.opt.GID,
 		Packs:      d.packs,
 		Journal:    d.journal(v.of),
+		SetAside:   d.opt.SetAside,
 		Warn:       func(err error) { d.opt.Log.Error("damage", "err", err) },
 		JournalKey: crypto.LocalKey(d.opt.Keys.StateKey, "journal", v.of.Key()),
 		Secret:     d.opt.Keys.LocalSecret,

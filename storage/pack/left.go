@@ -15,14 +15,23 @@ const aliasEnd = ".as"
 
 // alias notes durably, before it is so, that an open pack is closed as id.
 func (s *Store) alias(provisional, id ID) error {
-	path := s.path(open, provisional) + aliasEnd
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := s.dropAlias(provisional); err != nil {
 		return err
 	}
+	path := s.path(open, provisional) + aliasEnd
 	if err := os.Symlink(id.String(), path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// dropAlias removes the alias of a pack, if it has one.
+func (s *Store) dropAlias(provisional ID) error {
+	err := os.Remove(s.path(open, provisional) + aliasEnd)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // scanOpen finds what the last one to use the store left open.
@@ -56,7 +65,7 @@ func (s *Store) scanOpen() error {
 }
 
 // Adopt goes on with a pack that was left open, of which the first size bytes
-// are known to count; what is behind them is written over. If there is none that
+// are known to count, since a Sync that succeeded; what is behind them is written over. If there is none that
 // has as many, the error is os.ErrNotExist.
 func (s *Store) Adopt(id ID, size int64) (*Writer, error) {
 	s.mu.Lock()
@@ -76,7 +85,9 @@ func (s *Store) Adopt(id ID, size int64) (*Writer, error) {
 	delete(s.left, id)
 	s.files[e] = struct{}{}
 	s.packs[id] = e
-	return &Writer{s: s, e: e, id: id, f: f, size: size, named: true}, nil
+	// Whoever left it may have put another file in its place and not come to sync
+	// the folder.
+	return &Writer{s: s, e: e, id: id, f: f, size: size}, nil
 }
 
 // Leave gives an open pack up, to be gone on with by Adopt.
@@ -126,9 +137,7 @@ func (s *Store) Settled(ids []ID) error {
 	s.mu.Unlock()
 	var errs []error
 	for _, provisional := range aliases {
-		if err := os.Remove(s.path(open, provisional) + aliasEnd); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, s.dropAlias(provisional))
 	}
 	return errors.Join(errs...)
 }

@@ -36,6 +36,9 @@ func TestAdopt(t *testing.T) {
 			if w, err = s.Adopt(id, size); err != nil {
 				t.Fatal(err)
 			}
+			if w.named {
+				t.Error("the folder is taken for synced")
+			}
 			if _, err := s.Adopt(id, size); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("adopted twice: %v", err)
 			}
@@ -197,4 +200,62 @@ func TestLeave(t *testing.T) {
 	if _, err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestAbortAfterFailedClose: a Close that fails behind the alias, and then an Abort,
+// leave nothing.
+func TestAbortAfterFailedClose(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, 0)
+	w, err := s.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Append(storagetest.Bytes(1, 500)); err != nil {
+		t.Fatal(err)
+	}
+	staged := filepath.Join(dir, "staged")
+	if err := os.Rename(staged, staged+".x"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Close(); err == nil {
+		t.Fatal("closed")
+	}
+	if err := errors.Join(w.Abort(), os.Rename(staged+".x", staged)); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := os.ReadDir(filepath.Join(dir, "open")); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// TestBrokenTwice: the file that was synced before stays until another one has all
+// of it.
+func TestBrokenTwice(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, 0)
+	w, err := s.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := storagetest.Bytes(1, 5000)
+	if _, err := w.Append(a); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	before := w.f
+	w.broken = true
+	temp := filepath.Join(dir, "open", w.ID().String()+".new")
+	if err := os.Symlink("/dev/null", temp); err != nil { // can be written and not synced
+		t.Fatal(err)
+	}
+	if err := w.Sync(); err == nil || w.f != before || !w.broken {
+		t.Errorf("%v, broken %v", err, w.broken)
+	}
+	if err := w.Sync(); err != nil {
+		t.Error(err)
+	}
+	wantLocal(t, s, w.ID(), 0, a)
 }

@@ -209,7 +209,8 @@ func (s *Store) account(e *entry, n int64) {
 	}
 }
 
-// Close ends the store. Packs that are still being written are lost.
+// Close ends the store. Of packs that are still being written stays what was
+// synced, to be gone on with by Adopt.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -315,9 +316,9 @@ func (s *Store) forget(e *entry) error {
 	return nil
 }
 
-// Resolve returns the id under which a pack is known to others: of one that
-// was closed since Open, the real id for its provisional one, for as long as
-// the process lives. closed is false while the pack is still being written.
+// Resolve returns the id under which a pack is known to others: for the
+// provisional id of one that was closed the real one, until the first Open after
+// Settled. closed is false while the pack is still being written, or left open.
 func (s *Store) Resolve(id ID) (real ID, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -178,7 +178,8 @@ func (w *Writer) finish() (ID, error) {
 }
 
 // rewrite puts the segments into a new file: after a sync that failed, the
-// kernel may take pages for written that aren't.
+// kernel may take pages for written that aren't. The old one, which has what was
+// synced before, goes only when the new one has all of it.
 func (w *Writer) rewrite() error {
 	path := w.s.path(open, w.e.id)
 	temp := path + ".new"
@@ -187,6 +188,9 @@ func (w *Writer) rewrite() error {
 		return err
 	}
 	_, err = io.Copy(f, io.NewSectionReader(w.f, 0, w.size))
+	if err == nil {
+		err = f.Sync()
+	}
 	if err == nil {
 		err = os.Rename(temp, path)
 	}
@@ -227,7 +231,11 @@ func (w *Writer) Abort() error {
 	w.done = fmt.Errorf("pack %s: aborted: %w", w.id, os.ErrClosed)
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
-	if err := w.s.forget(w.e); err != nil {
+	err := w.s.forget(w.e)
+	if err == nil {
+		err = w.s.dropAlias(w.id) // of a Close that failed
+	}
+	if err != nil {
 		return fmt.Errorf("abort pack %s: %w", w.id, err)
 	}
 	return nil

@@ -21,6 +21,10 @@ import (
 // round writers wait.
 const rounds = 3
 
+// maxStalls is how often writers go on because something must be fetched for the
+// commit. The last time they wait for that too.
+const maxStalls = 8
+
 // maxRounds is more than a commit takes. Nodes that are missing may need some.
 const maxRounds = 10_000
 
@@ -92,36 +96,51 @@ func (v *Volume) commitOne(ctx context.Context, always bool) error {
 	}
 	resume := func() {}
 	defer func() { resume() }()
+	stalled, stalls, fetch := false, 0, false
 	for round := 1; ; round++ {
 		if dirty, _, _ := v.Dirty(); !dirty && !always {
 			return nil
 		}
-		if round == rounds {
-			resume = v.stall()
-		}
 		if round > maxRounds {
 			return fmt.Errorf("commit %s: a pack that it needs is still open: %w", v.opt.Label, syscall.EIO)
 		}
-		if err := v.sealDirty(ctx); err != nil {
-			return fmt.Errorf("commit %s: %w", v.opt.Label, err)
+		here := ctx
+		if round >= rounds && !fetch && !stalled {
+			resume, stalled = v.stall(), true
+			stalls++
 		}
-		if err := v.closePacks(); err != nil {
-			return fmt.Errorf("commit %s: %w", v.opt.Label, err)
+		if stalled && stalls < maxStalls {
+			here = fromDisk(ctx)
 		}
-		err := v.locked(func() error { return v.freeze() })
-		v.tellLater()
-		if err = v.resolve(ctx, err); err == errAgain || err == errMore {
-			continue
-		}
-		if err == errNeeds {
+		err := v.instantOrMore(here)
+		fetch = errors.Is(err, errFetch)
+		switch {
+		case fetch:
+			resume()
+			stalled = false
+		case err == errAgain || err == errMore:
+		case err == errNeeds:
 			return err
-		}
-		if err != nil {
+		case err != nil:
 			return fmt.Errorf("commit %s: %w", v.opt.Label, err)
+		default:
+			resume()
+			return v.publish(ctx)
 		}
-		resume()
-		return v.publish(ctx)
 	}
+}
+
+// instantOrMore seals what is dirty and tries the instant of a commit.
+func (v *Volume) instantOrMore(ctx context.Context) error {
+	if err := v.sealDirty(ctx); err != nil {
+		return err
+	}
+	if err := v.closePacks(); err != nil {
+		return err
+	}
+	err := v.locked(func() error { return v.freeze() })
+	v.tellLater()
+	return v.resolve(ctx, err)
 }
 
 // stall has writers wait until the function that it returns is called.
@@ -197,7 +216,7 @@ func (v *Volume) freeze() error {
 		return err
 	}
 	v.renumber(tree.Dot{Seq: seq, Writer: v.opt.Self}, settled)
-	v.since, v.merged = time.Time{}, false
+	v.since, v.merged, v.movedHere = time.Time{}, false, false
 	v.flushes++
 	v.nodesTo = nil
 	v.unfinished = &flushed{seq: seq, vector: vector, root: root, digest: digest, nodes: s}

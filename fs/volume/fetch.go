@@ -58,6 +58,9 @@ func (v *Volume) sealed(ctx context.Context, ref tree.Ref, off, n int64, check f
 	if v.onDisk(id, int64(ref.Off)+off, n, check) {
 		return nil
 	}
+	if ctx.Value(fromDiskKey{}) != nil {
+		return errFetch
+	}
 	from, blame, err := v.opt.Source(ctx, ref.Owner)
 	if err != nil {
 		return fmt.Errorf("%s: pack %s: %w", v.opt.Label, id, unreadable{err})
@@ -67,6 +70,17 @@ func (v *Volume) sealed(ctx context.Context, ref tree.Ref, off, n int64, check f
 		return fmt.Errorf("%s: pack %s of %s: %w", v.opt.Label, id, ref.Owner, unreadable{err})
 	}
 	return nil
+}
+
+// errFetch says that what is wanted is not on this machine.
+var errFetch = errors.New("not on this machine")
+
+type fromDiskKey struct{}
+
+// fromDisk returns a context in which reading something that is not on this machine
+// is errFetch.
+func fromDisk(ctx context.Context) context.Context {
+	return context.WithValue(ctx, fromDiskKey{}, true)
 }
 
 // Buffers for sealed bytes, which are gone once they are opened.

@@ -20,7 +20,7 @@ func (v *Volume) readChunk(ctx context.Context, ref tree.Ref, p []byte, off int)
 		clear(p)
 		return nil
 	}
-	if ref.Len <= smallSegment {
+	if ref.Len <= smallSegment || ctx.Value(fromDiskKey{}) != nil { // what is opened ahead is waited for
 		plain, err := v.segment(ctx, crypto.TypeChunk, ref)
 		fill(p, plain, off)
 		return err

@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"satchel/fs/tree"
 )
@@ -32,12 +33,15 @@ type Event struct {
 func (v *Volume) Merge(ctx context.Context, head tree.Head) (changed bool, err error) {
 	var events []Event
 	err = v.do(ctx, func() error {
+		before := v.tree.Vector()
 		changes, err := v.tree.Join(head, v.cache.load)
 		if err != nil {
 			return err
 		}
 		v.heads[head.Writer] = head
-		v.merged = true
+		if !maps.Equal(before, v.tree.Vector()) {
+			v.merged = true
+		}
 		for _, c := range changes {
 			events = v.apply(c, events)
 		}

@@ -138,6 +138,7 @@ func move(a *Volume, from *Node, oldName string, b *Volume, to *Node, newName st
 	b.packMu.Lock()
 	b.moved = append(b.moved, b.opt.Packs.Staged()...)
 	b.packMu.Unlock()
+	b.movedHere = true
 	a.touched()
 	b.touched()
 	if a.needs == nil {

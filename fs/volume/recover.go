@@ -158,9 +158,10 @@ func (v *Volume) adopt(found []recovered) error {
 			}
 			id, closed := v.opt.Packs.Resolve(pack.ID(s.ref.Pack))
 			if closed {
+				// One that has its own name here may be another volume's.
+				v.madeBefore(id, id != pack.ID(s.ref.Pack))
 				s.ref.Pack = [32]byte(id)
 				c.stored[i] = s
-				v.madeBefore(id)
 				continue
 			}
 			ends[id] = max(ends[id], int64(s.ref.Off)+int64(s.ref.Len))
@@ -174,11 +175,17 @@ func (v *Volume) adopt(found []recovered) error {
 	return nil
 }
 
-func (v *Volume) madeBefore(id pack.ID) {
+// madeBefore notes a closed pack for which the next head has to wait; here tells
+// that it was written for this volume.
+func (v *Volume) madeBefore(id pack.ID, here bool) {
 	v.packMu.Lock()
 	defer v.packMu.Unlock()
-	if !slices.Contains(v.made, id) {
-		v.made = append(v.made, id)
+	list := &v.moved
+	if here {
+		list = &v.made
+	}
+	if !slices.Contains(*list, id) {
+		*list = append(*list, id)
 	}
 }
 

@@ -159,7 +159,7 @@ func (v *Volume) instant() (*batch, error) {
 	if v.unfinished != nil {
 		return nil, errPublishing
 	}
-	if v.merged || len(v.needs) > 0 {
+	if v.merged || len(v.needs) > 0 || v.movedHere {
 		return nil, errCommit
 	}
 	b := &batch{flushes: v.flushes}

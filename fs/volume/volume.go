@@ -110,20 +110,23 @@ type Volume struct {
 
 	commitMu sync.Mutex // one commit or merge at a time
 
-	mu        sync.Mutex // the tree, the nodes and their dirty data
-	tree      *tree.Tree
-	nodes     map[tree.Identity]*Node // looked up, open or dirty
-	dirty     map[*Node]struct{}      // nodes with data that the tree does not have
-	open      map[*Node]struct{}      // nodes with open handles
-	last      Last
-	heads     map[crypto.DeviceID]tree.Head // the newest that was merged, of each other writer
-	changed   time.Time                     // of the last change
-	since     time.Time                     // of the first change since the last commit
-	stalled   chan struct{}                 // while a commit has writers wait, closed afterwards
-	frozen    error                         // why nothing may be written any more, if so
-	later     []Event                       // to be told when the lock is free
-	needs     map[*Volume]uint64            // must be committed first, since things were moved there: by count of moves
-	moves     uint64
+	mu      sync.Mutex // the tree, the nodes and their dirty data
+	tree    *tree.Tree
+	nodes   map[tree.Identity]*Node // looked up, open or dirty
+	dirty   map[*Node]struct{}      // nodes with data that the tree does not have
+	open    map[*Node]struct{}      // nodes with open handles
+	last    Last
+	heads   map[crypto.DeviceID]tree.Head // the newest that was merged, of each other writer
+	changed time.Time                     // of the last change
+	since   time.Time                     // of the first change since the last commit
+	stalled chan struct{}                 // while a commit has writers wait, closed afterwards
+	frozen  error                         // why nothing may be written any more, if so
+	later   []Event                       // to be told when the lock is free
+	needs   map[*Volume]uint64            // must be committed first, since things were moved there: by count of moves
+	moves   uint64
+	// movedHere: since the last commit something came from another volume. Entries
+	// in a batch don't say which packs the next head has to wait for on their account.
+	movedHere bool
 	shrinking shrinking
 
 	cache   *nodeCache
@@ -206,11 +209,13 @@ func (v *Volume) vector() tree.Vector {
 	return vec
 }
 
-// Freeze refuses every later change with err; nil allows them again. A name
-// that changed hands stops its folders in this way.
+// Freeze refuses every later change with err; nil allows them again, unless the
+// volume is closed. A name that changed hands stops its folders in this way.
 func (v *Volume) Freeze(err error) {
 	v.mu.Lock()
-	v.frozen = err
+	if v.frozen != errClosed {
+		v.frozen = err
+	}
 	v.mu.Unlock()
 }
 

@@ -201,6 +201,9 @@ func (v *Volume) adoptOne(id pack.ID, size int64) error {
 	if err != nil {
 		return fmt.Errorf("%s: pack: %w", v.opt.Label, err)
 	}
+	if w.Size() < size {
+		v.warn(fmt.Errorf("volume %s: journal: some written bytes are lost: pack %s has %d of %d", v.opt.Label, id, w.Size(), size))
+	}
 	v.unclosed = append(v.unclosed, w)
 	return nil
 }

@@ -65,8 +65,9 @@ func (s *Store) scanOpen() error {
 }
 
 // Adopt goes on with a pack that was left open, of which the first size bytes
-// are known to count, since a Sync that succeeded; what is behind them is written over. If there is none that
-// has as many, the error is os.ErrNotExist.
+// are known to count, since a Sync that succeeded; what is behind them is written
+// over. A bad disk may have left fewer: Size tells. If there are none at all the
+// error is os.ErrNotExist.
 func (s *Store) Adopt(id ID, size int64) (*Writer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,7 +75,12 @@ func (s *Store) Adopt(id ID, size int64) (*Writer, error) {
 		return nil, errClosed
 	}
 	have, ok := s.left[id]
-	if !ok || have < size || size <= 0 || size > MaxSize {
+	if ok && have == 0 { // nobody is to wait for it
+		delete(s.left, id)
+		_ = os.Remove(s.path(open, id))
+	}
+	size = min(size, have)
+	if !ok || size <= 0 || size > MaxSize {
 		return nil, fmt.Errorf("open pack %s of %d bytes: %w", id, size, os.ErrNotExist)
 	}
 	f, err := os.OpenFile(s.path(open, id), os.O_RDWR, 0)

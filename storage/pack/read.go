@@ -65,8 +65,11 @@ func (s *Store) find(id ID, off, n int64) (*entry, *os.File, int64, error) {
 		return nil, nil, 0, fmt.Errorf("pack %s: bytes %d to %d of %d: %w", real, off, off+n, e.size, io.ErrUnexpectedEOF)
 	}
 	f, err := s.acquire(e)
-	if errors.Is(err, os.ErrNotExist) && e.state != staged {
-		_ = s.forget(e) // somebody emptied the folder; one that is not stored yet is missed
+	if errors.Is(err, os.ErrNotExist) {
+		if e.state == staged { // somebody removed what may be stored nowhere else
+			return nil, nil, 0, fmt.Errorf("pack %s: its file is gone from this machine: %w", real, ErrWrong)
+		}
+		_ = s.forget(e) // somebody emptied the folder
 	}
 	if err != nil {
 		return nil, nil, 0, fmt.Errorf("pack %s: %w", real, err)
@@ -134,6 +137,7 @@ func (s *Store) Read(ctx context.Context, from []storage.Provider, id ID, off, n
 		blame = func(string, error) {}
 	}
 	damaged := false
+	var local error // what is wrong with the copy here
 	for {
 		if !damaged {
 			b, err := s.ReadAt(id, off, n)
@@ -147,6 +151,7 @@ func (s *Store) Read(ctx context.Context, from []storage.Provider, id ID, off, n
 				return nil, err
 			}
 			if !errors.Is(err, os.ErrNotExist) {
+				local = err
 				if damaged, err = s.mend(id, off, n, err); err != nil {
 					return nil, err
 				}
@@ -159,6 +164,9 @@ func (s *Store) Read(ctx context.Context, from []storage.Provider, id ID, off, n
 		case j != nil:
 			b, err := s.fetch(ctx, j, from, check, blame)
 			s.finish(j)
+			if err != nil && damaged {
+				err = fmt.Errorf("%w; the copy on this machine is damaged: %w", err, local)
+			}
 			return b, err
 		case wait == nil: // it came meanwhile
 			damaged = false

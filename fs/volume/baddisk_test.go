@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"satchel/fs/journal"
@@ -136,5 +138,59 @@ func TestJournalDamaged(t *testing.T) {
 	}
 	if !bytes.Equal(before, must[[]byte](t)(os.ReadFile(file+".damaged1"))) {
 		t.Error("the damaged file was not kept")
+	}
+}
+
+// TestBadSector: a sector of the journal can't be read. The volume says so, and goes
+// on with what is before it when it may.
+func TestBadSector(t *testing.T) {
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		t.Skip("no /dev/fuse")
+	}
+	d := newDisk()
+	mounted(t, d, func(dir string) { runProgram(t, d, 0, "TestBadSectorProgram", "BADSECTOR_DIR="+dir) })
+}
+
+// TestBadSectorProgram is what uses the bad disk.
+func TestBadSectorProgram(t *testing.T) {
+	dir := os.Getenv("BADSECTOR_DIR")
+	if dir == "" {
+		t.Skip("run by TestBadSector")
+	}
+	tell := teller(t)
+	w := &world{t: t, dir: filepath.Join(dir, "packs"), journal: filepath.Join(dir, "journal")}
+	w.reopen()
+	v := w.open("Private", Last{})
+	for i := range 3 {
+		write(t, v.Root(), string(rune('a'+i)), random(int64(i), 9000))
+		if err := v.Sync(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := func() {
+		v.Close()
+		w.reopen()
+	}
+	again()
+	tell(told{Sector: 5 * 4096}) // in the second batch
+	file := filepath.Join(w.journal, "a")
+	if _, err := Open(ctx, Last{}, w.options("Private")); !errors.Is(err, journal.ErrDamaged) || !errors.Is(err, syscall.EIO) ||
+		!strings.Contains(err.Error(), file) {
+		t.Fatalf("opened: %v", err)
+	}
+	o := w.options("Private")
+	o.SetAside = true
+	v = must[*Volume](t)(Open(ctx, Last{}, o))
+	write(t, v.Root(), "more", []byte("more"))
+	if err := v.Sync(ctx); err != nil {
+		t.Fatal(err)
+	}
+	again()
+	v = w.open("Private", Last{})
+	if got := shown(t, v); len(got) != 2 || !bytes.Equal(read(t, v.Root(), "a"), random(0, 9000)) || string(read(t, v.Root(), "more")) != "more" {
+		t.Errorf("found %v", got)
+	}
+	if _, err := os.Stat(file + ".damaged1"); err != nil {
+		t.Error(err)
 	}
 }

@@ -67,6 +67,7 @@ type diskFile struct {
 	d    *disk
 	id   uint64
 	data []byte
+	bad  int64 // if not 0, a byte that can't be read
 }
 
 type diskLink struct{ target string }
@@ -161,6 +162,13 @@ func (n *diskDir) Symlink(_ context.Context, r *fuse.SymlinkRequest) (fusefs.Nod
 	return c, nil
 }
 
+func (n *diskDir) Link(_ context.Context, r *fuse.LinkRequest, old fusefs.Node) (fusefs.Node, error) {
+	n.d.mu.Lock()
+	defer n.d.mu.Unlock()
+	n.put(r.NewName, old)
+	return old, nil
+}
+
 func (n *diskDir) Remove(_ context.Context, r *fuse.RemoveRequest) error {
 	n.d.mu.Lock()
 	defer n.d.mu.Unlock()
@@ -209,6 +217,9 @@ func (n *diskFile) Fsync(context.Context, *fuse.FsyncRequest) error {
 func (n *diskFile) Read(_ context.Context, r *fuse.ReadRequest, p *fuse.ReadResponse) error {
 	n.d.mu.Lock()
 	defer n.d.mu.Unlock()
+	if n.bad > 0 && r.Offset <= n.bad && n.bad < r.Offset+int64(r.Size) {
+		return syscall.EIO
+	}
 	if r.Offset < int64(len(n.data)) {
 		p.Data = bytes.Clone(n.data[r.Offset:min(int64(len(n.data)), r.Offset+int64(r.Size))])
 	}
@@ -427,7 +438,8 @@ func mounted(t *testing.T, d *disk, fn func(dir string)) {
 type told struct {
 	Last         *Last
 	Synced, Next map[string]string
-	Bad, Good    bool // the disk gets
+	Bad, Good    bool  // the disk gets
+	Sector       int64 // of the journal's first file can't be read any more
 }
 
 // badDisk returns what fails on a bad disk.
@@ -445,8 +457,15 @@ func badDisk(r *rand.Rand) func(kind string) error {
 // file system of its own may wait for ever.
 func runOn(t *testing.T, d *disk, dir string, seed uint64, bad bool) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run", "^TestPowerCutProgram$")
-	cmd.Env = append(os.Environ(), "POWERCUT_DIR="+dir, fmt.Sprint("POWERCUT_SEED=", seed), fmt.Sprint("POWERCUT_BAD=", bad))
+	runProgram(t, d, seed, "TestPowerCutProgram", "POWERCUT_DIR="+dir, fmt.Sprint("POWERCUT_SEED=", seed), fmt.Sprint("POWERCUT_BAD=", bad))
+}
+
+// runProgram runs a test of this package as another process, and does for it what
+// it tells.
+func runProgram(t *testing.T, d *disk, seed uint64, name string, env ...string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run", "^"+name+"$")
+	cmd.Env = append(os.Environ(), env...)
 	out, tell, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -473,7 +492,11 @@ func runOn(t *testing.T, d *disk, dir string, seed uint64, bad bool) {
 		if dec.Decode(&m) != nil {
 			break
 		}
-		if m.Bad || m.Good {
+		if m.Sector > 0 {
+			d.mu.Lock()
+			d.root.names["journal"].(*diskDir).names["a"].(*diskFile).bad = m.Sector
+			d.mu.Unlock()
+		} else if m.Bad || m.Good {
 			d.mu.Lock()
 			if d.bad = nil; m.Bad {
 				d.bad = badDisk(r)
@@ -508,15 +531,7 @@ func TestPowerCutProgram(t *testing.T) {
 	}
 	var seed uint64
 	fmt.Sscan(os.Getenv("POWERCUT_SEED"), &seed)
-	enc, heard := gob.NewEncoder(os.NewFile(3, "tell")), os.NewFile(4, "heard")
-	tell := func(m told) {
-		if err := enc.Encode(m); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(heard, make([]byte, 1)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	tell := teller(t)
 	p := &program{t: t, r: rand.New(rand.NewPCG(seed, 6)), tell: tell, bad: os.Getenv("POWERCUT_BAD") == "true"}
 	p.w = &world{t: t, dir: filepath.Join(dir, "packs"), journal: filepath.Join(dir, "journal")}
 	if seed%2 == 0 {
@@ -540,6 +555,20 @@ func TestPowerCutProgram(t *testing.T) {
 	}
 	if err := p.v.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// teller returns what tells the process that runs this one as a program.
+func teller(t *testing.T) func(told) {
+	enc, heard := gob.NewEncoder(os.NewFile(3, "tell")), os.NewFile(4, "heard")
+	return func(m told) {
+		t.Helper()
+		if err := enc.Encode(m); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(heard, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -29,6 +29,7 @@ type Writer struct {
 	named  bool  // the folder has been synced since the file is in it
 	broken bool  // a sync failed: what the file holds on disk is unknown
 	done   error // why nothing more can be done, or nil
+	staged ID    // the id under which Close has put the file among the closed ones, if it could not sync that
 	closed bool
 }
 
@@ -148,7 +149,20 @@ func (w *Writer) finish() (ID, error) {
 		if err := w.rewrite(); err != nil {
 			return ID{}, err
 		}
+		w.staged = ID{}
 	}
+	if w.staged == (ID{}) {
+		id, err := w.stage()
+		if err != nil {
+			return ID{}, err
+		}
+		w.staged = id
+	}
+	return w.staged, syncDir(filepath.Dir(w.s.path(staged, w.staged)))
+}
+
+// stage pads the file and puts it among the closed ones.
+func (w *Writer) stage() (ID, error) {
 	total := Padded(w.size)
 	if _, err := io.Copy(io.NewOffsetWriter(w.f, w.size), io.LimitReader(rand.Reader, total-w.size)); err != nil {
 		return ID{}, err
@@ -164,17 +178,10 @@ func (w *Writer) finish() (ID, error) {
 		w.broken = true
 		return ID{}, err
 	}
-	from, to := w.s.path(open, w.e.id), w.s.path(staged, id)
 	if err := w.s.alias(w.e.id, id); err != nil {
 		return ID{}, err
 	}
-	if err := os.Rename(from, to); err != nil {
-		return ID{}, err
-	}
-	if err := syncDir(filepath.Dir(to)); err != nil {
-		return ID{}, errors.Join(err, os.Rename(to, from))
-	}
-	return id, nil
+	return id, os.Rename(w.s.path(open, w.e.id), w.s.path(staged, id))
 }
 
 // rewrite puts the segments into a new file: after a sync that failed, the
@@ -232,8 +239,11 @@ func (w *Writer) Abort() error {
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
 	err := w.s.forget(w.e)
+	if err == nil && w.staged != (ID{}) { // by a Close that failed
+		err = os.Remove(w.s.path(staged, w.staged))
+	}
 	if err == nil {
-		err = w.s.dropAlias(w.id) // of a Close that failed
+		err = w.s.dropAlias(w.id)
 	}
 	if err != nil {
 		return fmt.Errorf("abort pack %s: %w", w.id, err)

@@ -50,7 +50,11 @@ func (d *Drive) commitLoop(ctx context.Context) {
 				if !dirty || now.Before(v.retryAt()) || now.Sub(changed) < idle && now.Sub(since) < longest {
 					continue
 				}
-				if err := v.Commit(ctx); err != nil {
+				commit := v.CommitIdle
+				if now.Sub(since) >= longest {
+					commit = v.Commit
+				}
+				if err := commit(ctx); err != nil {
 					v.failed(now, err)
 					d.opt.Log.Error("commit failed, will be tried again", "folder", v.Label(), "err", err)
 					continue

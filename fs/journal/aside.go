@@ -17,7 +17,7 @@ func SetAside(dir string, key [32]byte, base Base) (kept []string, err error) {
 	if err := l.openFiles(); err != nil {
 		return nil, err
 	}
-	found, damage := l.use(base)
+	found, damage := l.choose(base)
 	if found {
 		err := l.readAll(func([]byte) error { return nil })
 		if !errors.Is(err, ErrDamaged) {

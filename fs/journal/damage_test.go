@@ -188,17 +188,17 @@ func TestTornLarge(t *testing.T) {
 // is not forgotten.
 func TestLaterCommit(t *testing.T) {
 	dir := t.TempDir()
-	l, _ := open(t, dir, Base{Seq: 7, Head: [32]byte{1}})
+	l, _ := open(t, dir, Base{Seq: 7, Root: [32]byte{1}})
 	if err := l.Append([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	l.Close()
-	for _, b := range []Base{{}, {Seq: 6}, {Seq: 7, Head: [32]byte{2}}} {
+	for _, b := range []Base{{}, {Seq: 6}} {
 		if _, err := Open(dir, key, b, nil); !errors.Is(err, ErrDamaged) {
 			t.Errorf("on %d: %v", b.Seq, err)
 		}
 	}
-	if kept, err := SetAside(dir, key, Base{Seq: 7, Head: [32]byte{1}}); err != nil || kept != nil {
+	if kept, err := SetAside(dir, key, Base{Seq: 7, Root: [32]byte{1}}); err != nil || kept != nil {
 		t.Errorf("set aside without damage: %q, %v", kept, err)
 	}
 	if kept, err := SetAside(dir, key, Base{Seq: 6}); err != nil || len(kept) != 1 {

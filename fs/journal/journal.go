@@ -9,7 +9,7 @@
 // durable costs the file system no change of its own.
 //
 //	block 0   "satchel journal v1\n" ‖ salt, 32 random bytes ‖ box of the base
-//	          (seq, 8 bytes big-endian; head, 32)
+//	          (seq, 8 bytes big-endian; root, 32)
 //	then      records, each from the beginning of a block of 4 KiB:
 //	          length of the box, 4 bytes big-endian ‖ box of (1 if the batch goes on
 //	          in the next record, else 0; a part of the batch)
@@ -31,9 +31,10 @@
 //
 // A crash leaves the last batch unfinished, never one that was synced. So it is
 // damage, and no end of the log, if something can't be read, if a record behind a
-// wrong one is right, if a file has a wrong head or that of a later commit. Wrong
-// bytes in the last batch look like one that nobody synced. What is damaged is
-// never written over before SetAside has given it another name: a.damaged1 and so on.
+// wrong one is right, or if no file stands on the commit and one has a wrong head or
+// that of a later commit. Wrong bytes in the last batch look like one that nobody
+// synced. What is damaged is never written over before SetAside has given it another
+// name: a.damaged1 and so on.
 package journal
 
 import (
@@ -66,13 +67,14 @@ const (
 	keepSize  = 64 << 20 // of a file that is used again
 )
 
-// Base is the commit on which the batches stand; zero for none.
+// Base is the commit on which the batches stand, by its number and its tree; zero
+// for none.
 type Base struct {
 	Seq  uint64
-	Head [32]byte
+	Root [32]byte
 }
 
-func (b Base) bytes() []byte { return append(binary.BigEndian.AppendUint64(nil, b.Seq), b.Head[:]...) }
+func (b Base) bytes() []byte { return append(binary.BigEndian.AppendUint64(nil, b.Seq), b.Root[:]...) }
 
 // A Log holds the batches since one commit. It is safe for concurrent use.
 type Log struct {
@@ -84,6 +86,7 @@ type Log struct {
 	sizes  [2]int64 // as far as they were written with something
 	at     int      // the file in use
 	base   Base
+	next   *started // what Prepare began in the other file
 	aead   cipher.AEAD
 	behind []byte // associated data of the next record
 	end    int64  // of the records
@@ -127,21 +130,7 @@ func (l *Log) Append(payload []byte) error {
 }
 
 func (l *Log) append(payload []byte) error {
-	var out []byte
-	behind := l.behind
-	for first := true; first || len(payload) > 0; first = false {
-		part := payload[:min(len(payload), partSize)]
-		payload = payload[len(part):]
-		plain := make([]byte, 1, 1+len(part))
-		if len(payload) > 0 {
-			plain[0] = 1
-		}
-		box := seal(l.aead, append(plain, part...), behind)
-		out = binary.BigEndian.AppendUint32(out, uint32(len(box)))
-		out = append(out, box...)
-		out = append(out, make([]byte, blocks(int64(len(out)))-int64(len(out)))...)
-		behind = box[len(box)-chacha20poly1305.Overhead:]
-	}
+	out, behind := records(l.aead, l.behind, payload)
 	if err := l.grow(l.at, l.end+int64(len(out))); err != nil {
 		return err
 	}
@@ -154,6 +143,24 @@ func (l *Log) append(payload []byte) error {
 	}
 	l.end, l.behind = l.end+int64(len(out)), behind
 	return nil
+}
+
+// records seals a batch, and returns what the next one is behind.
+func records(aead cipher.AEAD, behind, payload []byte) (out, next []byte) {
+	for first := true; first || len(payload) > 0; first = false {
+		part := payload[:min(len(payload), partSize)]
+		payload = payload[len(part):]
+		plain := make([]byte, 1, 1+len(part))
+		if len(payload) > 0 {
+			plain[0] = 1
+		}
+		box := seal(aead, append(plain, part...), behind)
+		out = binary.BigEndian.AppendUint32(out, uint32(len(box)))
+		out = append(out, box...)
+		out = append(out, make([]byte, blocks(int64(len(out)))-int64(len(out)))...)
+		behind = box[len(box)-chacha20poly1305.Overhead:]
+	}
+	return out, behind
 }
 
 func seal(aead cipher.AEAD, plain, behind []byte) []byte {
@@ -175,6 +182,10 @@ func (l *Log) cipher(salt []byte) (cipher.AEAD, error) {
 func (l *Log) Begin(base Base) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.next != nil && l.next.base == base {
+		l.use(l.next)
+		return nil
+	}
 	next := 1 - l.at
 	if base == l.base {
 		next = l.at // never two files on one commit: Open could take the wrong one
@@ -186,18 +197,64 @@ func (l *Log) Begin(base Base) error {
 	return nil
 }
 
+// Prepare makes durable the beginning of a log on another commit, with a first
+// batch: what of the batches so far that commit will not have. They count until the
+// commit is there, and whichever of both a crash finds has its log. Begin on it then
+// needs no disk. Prepared again for one commit, the first batch stays.
+func (l *Log) Prepare(base Base, first []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.next != nil && l.next.base == base:
+		return nil
+	case base == l.base:
+		return fmt.Errorf("journal %s stands on commit %d already", l.dir, base.Seq)
+	case len(first) > maxBatch:
+		return fmt.Errorf("batch of %d bytes is too large", len(first))
+	}
+	s, err := l.start(1-l.at, base, first)
+	if err != nil {
+		return fmt.Errorf("journal %s: %w", l.dir, err)
+	}
+	l.next = s
+	return nil
+}
+
+// A started is a file that was begun.
+type started struct {
+	at     int
+	base   Base
+	aead   cipher.AEAD
+	behind []byte
+	end    int64
+}
+
+// use makes a file the one in use.
+func (l *Log) use(s *started) {
+	l.at, l.base, l.aead, l.behind, l.end = s.at, s.base, s.aead, s.behind, s.end
+	l.next, l.broken = nil, nil
+}
+
 // begin makes a file the one in use. If that fails the other one stays it, so that
 // the next try is made here again.
 func (l *Log) begin(at int, base Base) error {
+	s, err := l.start(at, base, nil)
+	if err != nil {
+		return err
+	}
+	l.use(s)
+	return nil
+}
+
+// start begins a file, with a first batch if there is one.
+func (l *Log) start(at int, base Base, first []byte) (*started, error) {
+	l.next = nil
 	f := l.files[at]
 	if l.sizes[at] > keepSize {
 		if err := f.Truncate(step); err != nil {
-			return err
+			return nil, err
 		}
 		l.sizes[at] = step
-	}
-	if err := l.grow(at, block); err != nil {
-		return err
 	}
 	head := make([]byte, len(magic)+saltSize, block)
 	copy(head, magic)
@@ -205,18 +262,30 @@ func (l *Log) begin(at int, base Base) error {
 	_, _ = rand.Read(salt) // never fails
 	aead, err := l.cipher(salt)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	box := seal(aead, base.bytes(), salt)
-	behind := slices.Concat(salt, box)
+	s := &started{at: at, base: base, aead: aead, behind: slices.Concat(salt, box), end: block}
+	var out []byte
+	if len(first) > 0 {
+		out, s.behind = records(aead, s.behind, first)
+		s.end += int64(len(out))
+	}
+	if err := l.grow(at, s.end); err != nil {
+		return nil, err
+	}
+	if len(out) > 0 { // no head before it
+		if _, err := f.WriteAt(out, block); err != nil {
+			return nil, err
+		}
+		if err := f.Sync(); err != nil {
+			return nil, err
+		}
+	}
 	if _, err := f.WriteAt(append(head, box...)[:block], 0); err != nil {
-		return err
+		return nil, err
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	l.at, l.base, l.aead, l.behind, l.end, l.broken = at, base, aead, behind, block, nil
-	return nil
+	return s, f.Sync()
 }
 
 // Size is how many bytes the batches take since the last Begin.

@@ -39,7 +39,7 @@ func (l *Log) openFiles() error {
 
 // find goes on with the file that stands on base, or begins one.
 func (l *Log) find(base Base, replay func([]byte) error) error {
-	found, damage := l.use(base)
+	found, damage := l.choose(base)
 	switch err := errors.Join(damage[:]...); {
 	case found:
 		return l.readAll(replay)
@@ -49,9 +49,9 @@ func (l *Log) find(base Base, replay func([]byte) error) error {
 	return l.begin(0, base)
 }
 
-// use makes the file that stands on base the one in use. If there is none, damage
+// choose makes the file that stands on base the one in use. If there is none, damage
 // says of each file why it may have been that one.
-func (l *Log) use(base Base) (found bool, damage [2]error) {
+func (l *Log) choose(base Base) (found bool, damage [2]error) {
 	for i := range l.files {
 		is, err := l.head(i, base)
 		if is {
@@ -83,7 +83,7 @@ func (l *Log) head(i int, base Base) (bool, error) {
 		return false, l.damage(i, 0, errors.New("no head of a journal, or that of another key"))
 	}
 	if !bytes.Equal(plain, base.bytes()) {
-		if seq := binary.BigEndian.Uint64(plain); seq >= base.Seq {
+		if seq := binary.BigEndian.Uint64(plain); seq > base.Seq {
 			return false, l.damage(i, 0, fmt.Errorf("of commit %d, but the last one known is %d", seq, base.Seq))
 		}
 		return false, nil

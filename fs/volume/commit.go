@@ -36,28 +36,43 @@ type flushed struct {
 	root   tree.Ref
 	digest crypto.Hash
 	nodes  *sink
+	left   *batch // what was left out, nil for nothing
 }
+
+// base is the commit as a journal knows it.
+func (c Commit) base() journal.Base {
+	return journal.Base{Seq: c.Seq, Root: [32]byte(c.Root.Hash)}
+}
+
+// A reason is why a commit is made.
+type reason int
+
+const (
+	onChange reason = iota // there is something to commit
+	always                 // even without
+	onIdle                 // nothing changes at the moment
+)
 
 // Commit makes one instant of the volume durable as a new head: packs closed
 // and synced, head signed and queued. Without changes it does nothing. When it
 // returns nil, everything written before the call survives a crash of this
 // machine.
 func (v *Volume) Commit(ctx context.Context) error {
-	return v.commit(ctx, false)
+	return v.commit(ctx, onChange)
 }
 
 // Republish commits a head even if nothing changed: at a new locator, or with
 // another's change merged.
 func (v *Volume) Republish(ctx context.Context) error {
-	return v.commit(ctx, true)
+	return v.commit(ctx, always)
 }
 
-func (v *Volume) commit(ctx context.Context, always bool) error {
+func (v *Volume) commit(ctx context.Context, why reason) error {
 	for {
 		if err := v.commitNeeds(ctx); err != nil {
 			return err
 		}
-		if err := v.commitOne(ctx, always); err != errNeeds {
+		if err := v.commitOne(ctx, why); err != errNeeds {
 			return err
 		}
 	}
@@ -74,7 +89,7 @@ func (v *Volume) commitNeeds(ctx context.Context) error {
 	needs := maps.Clone(v.needs)
 	v.mu.Unlock()
 	for w, count := range needs {
-		if err := w.commit(ctx, false); err != nil {
+		if err := w.commit(ctx, onChange); err != nil {
 			return err
 		}
 		v.mu.Lock()
@@ -86,7 +101,7 @@ func (v *Volume) commitNeeds(ctx context.Context) error {
 	return nil
 }
 
-func (v *Volume) commitOne(ctx context.Context, always bool) error {
+func (v *Volume) commitOne(ctx context.Context, why reason) error {
 	v.commitMu.Lock()
 	defer v.commitMu.Unlock()
 	if v.unfinished != nil {
@@ -98,7 +113,7 @@ func (v *Volume) commitOne(ctx context.Context, always bool) error {
 	defer func() { resume() }()
 	stalled, stalls, fetch := false, 0, false
 	for round := 1; ; round++ {
-		if dirty, _, _ := v.Dirty(); !dirty && !always {
+		if why != always && !v.due(why) {
 			return nil
 		}
 		if round > maxRounds {
@@ -112,7 +127,7 @@ func (v *Volume) commitOne(ctx context.Context, always bool) error {
 		if stalled && stalls < maxStalls {
 			here = fromDisk(ctx)
 		}
-		err := v.instantOrMore(here)
+		err := v.instantOrMore(here, why)
 		fetch = errors.Is(err, errFetch)
 		switch {
 		case fetch:
@@ -131,14 +146,14 @@ func (v *Volume) commitOne(ctx context.Context, always bool) error {
 }
 
 // instantOrMore seals what is dirty and tries the instant of a commit.
-func (v *Volume) instantOrMore(ctx context.Context) error {
-	if err := v.sealDirty(ctx); err != nil {
+func (v *Volume) instantOrMore(ctx context.Context, why reason) error {
+	if err := v.sealDirty(ctx, why); err != nil {
 		return err
 	}
 	if err := v.closePacks(); err != nil {
 		return err
 	}
-	err := v.locked(func() error { return v.freeze() })
+	err := v.locked(func() error { return v.freeze(why) })
 	v.tellLater()
 	return v.resolve(ctx, err)
 }
@@ -176,12 +191,13 @@ var errMore = errors.New("more was written")
 
 // freeze is the instant of the commit, with the lock held: every file's content
 // goes to the tree, the tree's changed pages go to packs.
-func (v *Volume) freeze() error {
+func (v *Volume) freeze(why reason) error {
 	if len(v.needs) > 0 {
 		return errNeeds
 	}
+	left := v.leftOut(why)
 	for n := range v.dirty {
-		if !n.file.settled(v) {
+		if _, out := left[n]; !out && !n.file.settled(v) {
 			return errMore
 		}
 	}
@@ -198,6 +214,9 @@ func (v *Volume) freeze() error {
 	v.merged = true
 	var settled []*Node
 	for n := range v.dirty {
+		if _, out := left[n]; out {
+			continue
+		}
 		if err := n.settle(v, s); err != nil {
 			return err
 		}
@@ -216,10 +235,13 @@ func (v *Volume) freeze() error {
 		return err
 	}
 	v.renumber(tree.Dot{Seq: seq, Writer: v.opt.Self}, settled)
-	v.since, v.merged, v.movedHere = time.Time{}, false, false
+	if len(left) == 0 {
+		v.since = time.Time{}
+	}
+	v.merged, v.movedHere = false, false
 	v.flushes++
 	v.nodesTo = nil
-	v.unfinished = &flushed{seq: seq, vector: vector, root: root, digest: digest, nodes: s}
+	v.unfinished = &flushed{seq: seq, vector: vector, root: root, digest: digest, nodes: s, left: keep(left)}
 	return nil
 }
 
@@ -350,6 +372,9 @@ func (v *Volume) publish(ctx context.Context) error {
 	own := slices.Concat(v.made, u.nodes.closed) // others may have journals that refer to the rest
 	v.packMu.Unlock()
 	c := Commit{Seq: u.seq, Vector: u.vector, Root: root, Digest: u.digest, Packs: packs, Time: time.Now()}
+	if err := v.prepare(u, c); err != nil {
+		return err
+	}
 	head, err := v.opt.Publish(ctx, c)
 	if err != nil {
 		return fmt.Errorf("commit %s: %w", v.opt.Label, err)
@@ -359,8 +384,8 @@ func (v *Volume) publish(ctx context.Context) error {
 	v.made, v.moved = slices.Clone(v.made[made:]), slices.Clone(v.moved[moved:])
 	v.packMu.Unlock()
 	if v.sync.log != nil {
-		v.sync.mu.Lock()                                                     // a batch that began before the commit may be on its way
-		_ = v.sync.log.Begin(journal.Base{Seq: c.Seq, Head: [32]byte(head)}) // else each Sync commits until it can
+		v.sync.mu.Lock()               // a batch that began before the commit may be on its way
+		_ = v.sync.log.Begin(c.base()) // else each Sync commits until it can
 		v.sync.mu.Unlock()
 		_ = v.opt.Packs.Settled(own) // what stays of their old names costs nothing else
 	}

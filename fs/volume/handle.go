@@ -35,6 +35,9 @@ func (n *Node) Open(ctx context.Context, write, app, trunc bool) (*Handle, error
 		}
 		node = n
 		n.opens++
+		if write {
+			n.writers++
+		}
 		if n.opens == 1 {
 			n.info = &info
 			v.open[n] = struct{}{}
@@ -60,6 +63,9 @@ func (h *Handle) Close() {
 	v := n.lock()
 	defer v.mu.Unlock()
 	n.opens--
+	if h.write {
+		n.writers--
+	}
 	if n.opens > 0 {
 		return
 	}

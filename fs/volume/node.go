@@ -52,6 +52,7 @@ type Node struct {
 	ctime   int64      // of changes of which the tree keeps no time: of names and data
 	looked  int        // look-ups that Forget has not taken back
 	opens   int
+	writers int // of opens, those for writing
 }
 
 // node returns the node of what info shows, with the lock held.

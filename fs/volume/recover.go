@@ -26,7 +26,7 @@ func (v *Volume) openJournal(ctx context.Context) error {
 	if v.opt.Journal == "" || v.opt.ReadOnly {
 		return nil
 	}
-	base := journal.Base{Seq: v.last.Seq, Head: [32]byte(v.last.Head)}
+	base := v.last.base()
 	var found []recovered
 	var damage error
 	keep := func(payload []byte) error {

@@ -103,8 +103,8 @@ func allZero(b []byte) bool {
 }
 
 // sealDirty seals every chunk in memory; of a file that goes into its entry it
-// makes the only one whole.
-func (v *Volume) sealDirty(ctx context.Context) error {
+// makes the only one whole. What the commit leaves out is left alone.
+func (v *Volume) sealDirty(ctx context.Context, why reason) error {
 	type job struct {
 		n     *Node
 		i     uint64
@@ -113,7 +113,11 @@ func (v *Volume) sealDirty(ctx context.Context) error {
 	}
 	var jobs []job
 	v.mu.Lock()
+	left := v.leftOut(why)
 	for n := range v.dirty {
+		if _, out := left[n]; out {
+			continue
+		}
 		n.file.outgrow(v)
 		for i, c := range n.file.chunks {
 			jobs = append(jobs, job{n, i, c, n.file.size <= maxInline})

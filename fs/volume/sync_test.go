@@ -2,6 +2,7 @@ package volume
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -55,6 +56,7 @@ type scribbler struct {
 	v    *Volume
 	dirs []*Node
 	did  map[string]int
+	held []*Handle // files that stay open for writing, the oldest first
 }
 
 func (s *scribbler) name() string { return string(rune('a' + s.r.IntN(6))) }
@@ -101,7 +103,10 @@ func (s *scribbler) step() {
 			if err != nil {
 				return err
 			}
-			defer h.Close()
+			if s.held = append(s.held, h); len(s.held) > 3 {
+				s.held[0].Close()
+				s.held = s.held[1:]
+			}
 			b := make([]byte, []int{1, 100, 4096, 70_000, 300_000, chunkSize}[s.r.IntN(6)])
 			for i := range b {
 				b[i] = byte(s.r.Uint32())
@@ -145,7 +150,7 @@ func TestCrash(t *testing.T) {
 		v := w.open("Private", last)
 		want := shown(t, v)
 		for range 3 {
-			s := &scribbler{t, r, v, []*Node{v.Root()}, did}
+			s := &scribbler{t: t, r: r, v: v, dirs: []*Node{v.Root()}, did: did}
 			for range r.IntN(120) {
 				s.step()
 				switch r.IntN(20) {
@@ -156,8 +161,8 @@ func TestCrash(t *testing.T) {
 					want = shown(t, v)
 					did["sync"]++
 				case 2:
-					if r.IntN(3) == 0 {
-						if err := v.Commit(ctx); err != nil {
+					if n := r.IntN(4); n < 2 {
+						if err := []func(context.Context) error{v.Commit, v.CommitIdle}[n](ctx); err != nil {
 							t.Fatal(err)
 						}
 						want = shown(t, v)

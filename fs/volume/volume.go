@@ -33,10 +33,11 @@
 // its bytes, or with some.
 //
 // What a merge brings is in no batch, and what was changed above it can't be
-// restored without it: so after a merge, and after a move to another volume, the
-// first Sync is a commit. A journal stands on one commit and is begun anew by the
-// next; recovery loads the last commit, makes the changes of its batches again and
-// goes on with the packs that were open.
+// restored without it: so after a merge, and after a move from or to another volume,
+// the first Sync is a commit. A journal stands on one commit and is begun anew by the
+// next, with a batch of what that leaves out (unfinished.go); recovery loads the last
+// commit, makes the changes of its batches again and goes on with the packs that were
+// open.
 package volume
 
 import (

@@ -197,7 +197,7 @@ func (l *Log) Begin(base Base) error {
 	return nil
 }
 
-// Prepare makes durable the beginning of a log on another commit, with a first
+// Prepare, of a log that is Usable, makes durable the beginning of a log on another commit, with a first
 // batch: what of the batches so far that commit will not have. They count until the
 // commit is there, and whichever of both a crash finds has its log. Begin on it then
 // needs no disk. Prepared again for one commit, the first batch stays.
@@ -286,6 +286,14 @@ func (l *Log) start(at int, base Base, first []byte) (*started, error) {
 		return nil, err
 	}
 	return s, f.Sync()
+}
+
+// Usable tells whether batches can be appended: the log stands on the last commit
+// that it was told of, and nothing failed since.
+func (l *Log) Usable() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.broken == nil
 }
 
 // Size is how many bytes the batches take since the last Begin.

@@ -109,6 +109,9 @@ func (v *Volume) commitOne(ctx context.Context, why reason) error {
 			return err
 		}
 	}
+	if why == onIdle && (v.sync.log == nil || !v.sync.log.Usable()) {
+		why = onChange // nothing would hold what is left out
+	}
 	resume := func() {}
 	defer func() { resume() }()
 	stalled, stalls, fetch := false, 0, false

@@ -13,9 +13,9 @@ func (v *Volume) CommitIdle(ctx context.Context) error {
 }
 
 // leftOut returns the dirty files that a commit leaves out, and their paths, with
-// the lock held. Without a journal there are none: nothing would hold them.
+// the lock held.
 func (v *Volume) leftOut(why reason) map[*Node]string {
-	if why != onIdle || v.sync.log == nil {
+	if why != onIdle {
 		return nil
 	}
 	left := make(map[*Node]string)

@@ -197,10 +197,11 @@ func (l *Log) Begin(base Base) error {
 	return nil
 }
 
-// Prepare, of a log that is Usable, makes durable the beginning of a log on another commit, with a first
-// batch: what of the batches so far that commit will not have. They count until the
-// commit is there, and whichever of both a crash finds has its log. Begin on it then
-// needs no disk. Prepared again for one commit, the first batch stays.
+// Prepare, of a log that is Usable, makes durable the beginning of a log on another
+// commit, with a first batch: what of the batches so far that commit will not have.
+// They count until the commit is there, and whichever of both a crash finds has its
+// log. Begin on it then needs no disk. Prepared again for one commit, the first batch
+// stays.
 func (l *Log) Prepare(base Base, first []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

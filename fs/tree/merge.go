@@ -300,6 +300,9 @@ func (m *merge) apply() []Change {
 			}
 			t.nodes[id] = n
 			delete(t.parents, id)
+			if e.pending() {
+				t.pend[n] = struct{}{}
+			}
 		}
 	}
 	for id := range m.result {

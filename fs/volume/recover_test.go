@@ -199,3 +199,27 @@ func TestBatchFailsAfterCommit(t *testing.T) {
 		t.Error("what was committed is lost")
 	}
 }
+
+// TestRestoredIsNumbered: what was found in the journal is a datum of the commit that
+// it gets into, and of no later one.
+func TestRestoredIsNumbered(t *testing.T) {
+	w := newWorld(t)
+	w.journal = filepath.Join(t.TempDir(), "journal")
+	v := w.open("Private", Last{})
+	write(t, v.Root(), "f", []byte("data"))
+	must[*Node](t)(v.Root().Create(ctx, "dir", New{Kind: tree.Dir, Mode: 0o700}))
+	if err := v.Sync(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.reopen()
+	v = w.open("Private", Last{})
+	if err := v.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"f", "dir"} {
+		n := must[*Node](t)(v.Root().Lookup(ctx, name))
+		if i := must[tree.Info](t)(n.Info(ctx)); i.Dot.Seq != 1 || name == "f" && i.DataDot.Seq != 1 {
+			t.Errorf("%s is of commit %d, its datum of %d", name, i.Dot.Seq, i.DataDot.Seq)
+		}
+	}
+}

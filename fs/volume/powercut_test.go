@@ -521,7 +521,7 @@ func runProgram(t *testing.T, d *disk, seed uint64, name string, env ...string) 
 		}
 	}
 	if err := cmd.Wait(); err != nil {
-		t.Fatalf("%v: %s", err, &messages)
+		t.Fatalf("seed %d: %v: %s", seed, err, &messages)
 	}
 }
 

@@ -244,7 +244,7 @@ func (v *Volume) freeze(why reason) error {
 	v.merged, v.movedHere = false, false
 	v.flushes++
 	v.nodesTo = nil
-	v.unfinished = &flushed{seq: seq, vector: vector, root: root, digest: digest, nodes: s, left: keep(left)}
+	v.unfinished = &flushed{seq: seq, vector: vector, root: root, digest: digest, nodes: s, left: stateOf(left)}
 	return nil
 }
 

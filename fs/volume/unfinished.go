@@ -37,10 +37,10 @@ func (v *Volume) due(why reason) bool {
 	return v.tree.Dirty() || len(v.dirty) > len(v.leftOut(why)) || v.unfinished != nil
 }
 
-// keep returns a batch that makes of the files of a commit that left them out what
+// stateOf returns a batch that makes of the files of a commit that left them out what
 // they are now, nil if it left out none, with the lock held. The next batch will say
 // what changed since.
-func keep(left map[*Node]string) *batch {
+func stateOf(left map[*Node]string) *batch {
 	if len(left) == 0 {
 		return nil
 	}

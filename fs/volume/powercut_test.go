@@ -637,6 +637,9 @@ func (p *program) open(bad bool) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	if p.w.budget != 0 { // little memory
+		v.shrinking.most = 4
+	}
 	p.v, p.s = v, &scribbler{t: p.t, r: p.r, v: v, dirs: []*Node{v.Root()}, did: make(map[string]int)}
 	if len(p.may) == 0 {
 		return

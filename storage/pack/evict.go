@@ -25,14 +25,16 @@ func (s *Store) SetCap(n int64) {
 }
 
 // evict removes the least recently used packs until the cache is within its
-// limit, with the lock held. Pinned packs and those being fetched stay.
+// limit, with the lock held. Pinned packs, those that are kept and those being
+// fetched stay.
 func (s *Store) evict() {
 	if s.used <= s.limit {
 		return
 	}
 	var old []*entry
 	for _, e := range s.packs {
-		if (e.state == cached || e.state == part) && len(e.flights) == 0 {
+		_, kept := s.kept[e.id]
+		if (e.state == cached || e.state == part) && len(e.flights) == 0 && !kept {
 			old = append(old, e)
 		}
 	}
@@ -58,6 +60,7 @@ func (s *Store) touch(e *entry) {
 // Usage is how much of the disk a store takes.
 type Usage struct {
 	Pinned, Cached, Cap int64 // bytes
+	Kept                int64 // bytes in the cache that don't count towards the cap
 	Open                int64 // bytes in packs being written
 }
 
@@ -65,7 +68,7 @@ type Usage struct {
 func (s *Store) Usage() Usage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u := Usage{Cached: s.used, Cap: s.limit}
+	u := Usage{Cached: s.used, Kept: s.held, Cap: s.limit}
 	for _, e := range s.packs {
 		switch e.state {
 		case staged:

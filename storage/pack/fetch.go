@@ -67,7 +67,7 @@ func (s *Store) claim(id ID, off, n int64, damaged bool) (*job, <-chan struct{},
 	j := &job{e: e, off: off, n: n, lo: off / round * round, hi: min((off+n+round-1)/round*round, MaxSize)}
 	switch {
 	case e.state == part && !e.spans.covers(off, off+n):
-		j.plan()
+		j.plan(s.kept[id])
 	case e.state == staged && damaged:
 		j.from, j.to, j.whole = j.lo, j.hi, true
 	default:
@@ -86,15 +86,16 @@ func (s *Store) claim(id ID, off, n int64, damaged bool) (*job, <-chan struct{},
 	return j, nil, nil
 }
 
-// plan decides what is fetched, with the lock held.
-func (j *job) plan() {
+// plan decides what is fetched, with the lock held; wanted is how much of the
+// pack will be asked for one after the other.
+func (j *job) plan(wanted int64) {
 	e := j.e
 	j.from, j.to = e.spans.missing(j.lo, j.hi)
 	size := e.hint
 	if size == 0 {
 		size = guess
 	}
-	if e.spans.total()+min(j.to, size)-j.from > size/2 {
+	if max(e.spans.total()+min(j.to, size)-j.from, wanted) > size/2 {
 		j.whole, j.prefix = true, e.spans.prefix()
 	}
 }

@@ -64,7 +64,9 @@ type Store struct {
 	left   map[ID]int64        // open packs of before Open that nobody went on with: their sizes
 	files  map[*entry]struct{} // with an open file
 	limit  int64               // of used
-	used   int64               // bytes cached and in parts
+	used   int64               // bytes cached and in parts, of packs that are not kept
+	kept   map[ID]int64        // never evicted, here or not: bytes that are wanted
+	held   int64               // bytes cached and in parts, of packs that are kept
 }
 
 // Open opens the store in dir, made if need be, that caches up to capBytes (0:
@@ -204,7 +206,12 @@ func (s *Store) scan() error {
 
 // account adds n bytes of e to what is in the cache, with the lock held.
 func (s *Store) account(e *entry, n int64) {
-	if e.state == cached || e.state == part {
+	if e.state != cached && e.state != part {
+		return
+	}
+	if _, ok := s.kept[e.id]; ok {
+		s.held += n
+	} else {
 		s.used += n
 	}
 }

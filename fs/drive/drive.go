@@ -6,11 +6,11 @@
 //
 // # Loops
 //
-// Three loops run from Open to Close. The committer commits a volume some
+// Four loops run from Open to Close. The committer commits a volume some
 // seconds after its last change. The uploader drains the queue: packs first, a
 // head when all that it needs is at the quorum, at each provider the head
 // before the pulse. The poller looks at the others' pulses and fetches the
-// heads that changed. All three retry for ever and lose nothing by being
+// heads that changed. The keeper fetches what is pinned (pin.go). All four retry for ever and lose nothing by being
 // stopped; what they meet is shown by Status.
 package drive
 
@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -89,6 +90,7 @@ type Drive struct {
 	packs    *pack.Store
 	own      *storage.Set
 	budget   *volume.Budget
+	keeper   *keeper
 	started  time.Time
 
 	public, people *Node
@@ -157,6 +159,7 @@ func Open(ctx context.Context, o Options) (*Drive, error) {
 	d.loop(d.commitLoop)
 	d.loop(d.uploadLoop)
 	d.loop(d.pollLoop)
+	d.loop(d.keeper.loop)
 	return d, nil
 }
 
@@ -180,9 +183,13 @@ func (d *Drive) openStores(ctx context.Context) error {
 	d.db = db
 	d.pins = profile.NewPins(db)
 	d.outbox = profile.NewOutbox(db)
-	if d.packs, err = pack.OpenSplit(filepath.Join(d.opt.Dir, "staged"), filepath.Join(d.opt.Cache, "packs"), d.cacheBytes()); err != nil {
+	if d.packs, err = pack.OpenSplit(filepath.Join(d.opt.Dir, "staged"), filepath.Join(d.opt.Cache, "packs"), math.MaxInt64); err != nil {
 		return err
 	}
+	if d.keeper, err = openKeeper(d); err != nil {
+		return err
+	}
+	d.packs.SetCap(d.cacheBytes()) // now that it is known what stays
 	var ps []storage.Provider
 	for _, p := range d.opt.Providers {
 		drv, err := d.opt.Mux.Open(ctx, p.URL, storage.Options{Secret: p.Secret})
@@ -226,6 +233,7 @@ func (d *Drive) Close() error {
 		d.opt.Log.Info("not everything is uploaded yet; it goes on with the next start", "err", e)
 	}
 	cancel()
+	err = errors.Join(err, d.keeper.settle())
 	for _, v := range d.openVolumes() {
 		err = errors.Join(err, v.Close())
 	}

@@ -143,6 +143,7 @@ func (d *Drive) uploadPack(ctx context.Context, id pack.ID) error {
 	}
 	n := d.count(have)
 	if n >= d.own.Copies() {
+		d.keeper.uploaded(id)
 		if err := d.packs.Unpin(id); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sort"
@@ -12,11 +13,12 @@ import (
 	"satchel/fs/tree"
 )
 
-// The attributes by which a file tells about itself. They can't be set.
+// The attributes by which a file tells about itself. They can't be set but for one.
 const (
 	xattrState = "user.satchel.state"
 	xattrBy    = "user.satchel.by"
 	xattrFresh = "user.satchel.fresh"
+	xattrPin   = "user.satchel.pin" // can be set and removed
 	xattrOwn   = "user.satchel."
 )
 
@@ -60,6 +62,11 @@ func (n *Node) Xattr(ctx context.Context, name string) ([]byte, error) {
 		return []byte(n.d.by(ctx, n.in, info)), nil
 	case xattrFresh:
 		return []byte(n.d.fresh(n.in.Volume().Label())), nil
+	case xattrPin:
+		if s := n.d.pinned(n.path()); s != "" {
+			return []byte(s), nil
+		}
+		return nil, syscall.ENODATA
 	}
 	if v, ok := info.Xattrs[name]; ok && n.own(name) {
 		return v, nil
@@ -70,6 +77,9 @@ func (n *Node) Xattr(ctx context.Context, name string) ([]byte, error) {
 // SetXattr sets an extended attribute of the user's own; flags are those of
 // setxattr(2).
 func (n *Node) SetXattr(ctx context.Context, name string, value []byte, flags int) error {
+	if name == xattrPin && n.in != nil {
+		return n.d.Pin(ctx, n.path())
+	}
 	if err := n.mayXattr(name); err != nil {
 		return err
 	}
@@ -83,6 +93,13 @@ func (n *Node) SetXattr(ctx context.Context, name string, value []byte, flags in
 
 // RemoveXattr removes an extended attribute.
 func (n *Node) RemoveXattr(ctx context.Context, name string) error {
+	if name == xattrPin && n.in != nil {
+		err := n.d.Unpin(n.path())
+		if errors.Is(err, os.ErrNotExist) {
+			return syscall.ENODATA
+		}
+		return err
+	}
 	if err := n.mayXattr(name); err != nil {
 		return err
 	}
@@ -134,4 +151,24 @@ func (d *Drive) fresh(label string) string {
 		return "never"
 	}
 	return fmt.Sprintf("%s by %d", at.UTC().Format(time.RFC3339), by)
+}
+
+// path is where the node, one of a volume, stands in the drive.
+func (n *Node) path() string {
+	v := n.in.Volume()
+	return strings.TrimSuffix(join(v.Label(), v.Path(n.in.Identity())), "/")
+}
+
+// pinned is user.satchel.pin: "pinned", or "with" the pinned folder that it is in.
+func (d *Drive) pinned(path string) string {
+	d.keeper.mu.Lock()
+	own := d.keeper.pins[path] != nil
+	d.keeper.mu.Unlock()
+	if own {
+		return "pinned"
+	}
+	if above := d.keeper.above(path); above != "" {
+		return "with " + above
+	}
+	return ""
 }

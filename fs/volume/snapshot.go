@@ -147,25 +147,3 @@ func (v *Volume) Fetch(ctx context.Context, s Segment) error {
 	_, err := v.segment(ctx, typ, s.Ref)
 	return err
 }
-
-// Path returns where the node of an identity stands now, as far as that is in
-// memory; "" if it is not, or has no place any more.
-func (v *Volume) Path(id tree.Identity) string {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	path, err := v.tree.Path(id)
-	if err != nil {
-		return ""
-	}
-	return path
-}
-
-// Changing counts the files with data that is in no commit.
-func (v *Volume) Changing() int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return len(v.dirty)
-}
-
-// InUse returns how many bytes wait in memory.
-func (b *Budget) InUse() int64 { return b.inUse() }

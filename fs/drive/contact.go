@@ -233,7 +233,7 @@ func (d *Drive) providers(ctx context.Context, name chain.Name, urls []string) *
 			d.fault(storage.Redact(u), err)
 			continue
 		}
-		ps = append(ps, storage.Provider{URL: u, Driver: drv})
+		ps = append(ps, storage.Provider{URL: u, Driver: d.metered("", drv)})
 	}
 	return storage.NewSet(ps, 0, 0)
 }

@@ -68,6 +68,9 @@ type Options struct {
 	Cache     string
 	// CacheBytes bounds the cache; 0 is 10 GiB or a tenth of the disk, the smaller.
 	CacheBytes int64
+	// SyncRemote is how long fsync waits for the write quorum, after which it
+	// fails; 0: it returns when all is safe on this machine.
+	SyncRemote time.Duration
 	Poll       time.Duration // between looks at the others' pulses
 	SetAside   bool          // damaged journals are kept under other names; folders open without what can't be read
 	UID, GID   uint32        // shown as owner of what others wrote
@@ -105,9 +108,13 @@ type Drive struct {
 	damaged  map[string]error       // volumes that can't be opened, since their journals are damaged
 	ownErr   error                  // why nothing may be signed any more
 
+	traffic traffic             // with all providers, others' too
+	with    map[string]*traffic // with own ones, by URL; not changed after Open
+
 	statusMu sync.Mutex
 	faults   map[string]Fault // by provider URL
 	upErr    error
+	syncErr  error           // why the last fsync could not reach the quorum
 	pulseErr error           // why no pulse could be signed
 	checked  map[string]bool // volumes, by key, of which the own head was read since the start
 
@@ -140,6 +147,7 @@ func Open(ctx context.Context, o Options) (*Drive, error) {
 		damaged:  make(map[string]error),
 		contacts: make(map[chain.Name]*contact),
 		faults:   make(map[string]Fault),
+		with:     make(map[string]*traffic),
 		checked:  make(map[string]bool),
 		kick:     make(chan struct{}, 1),
 		uploads:  make(chan struct{}, 1),
@@ -189,14 +197,14 @@ func (d *Drive) openStores(ctx context.Context) error {
 	if d.keeper, err = openKeeper(d); err != nil {
 		return err
 	}
-	d.packs.SetCap(d.cacheBytes()) // now that it is known what stays
+	d.SetCache(d.opt.CacheBytes) // now that it is known what stays
 	var ps []storage.Provider
 	for _, p := range d.opt.Providers {
 		drv, err := d.opt.Mux.Open(ctx, p.URL, storage.Options{Secret: p.Secret})
 		if err != nil {
 			return fmt.Errorf("provider %s: %w", p.URL, err)
 		}
-		ps = append(ps, storage.Provider{URL: p.URL, Driver: drv})
+		ps = append(ps, storage.Provider{URL: p.URL, Driver: d.metered(p.URL, drv)})
 	}
 	d.own = storage.NewSet(ps, d.opt.Copies, d.opt.Quorum)
 	return nil

@@ -136,14 +136,14 @@ func (d *Drive) relieve() error {
 	return nil
 }
 
-// cacheBytes is the cap of the cache: 10 GiB or a tenth of the disk if the
-// options leave it open.
-func (d *Drive) cacheBytes() int64 {
-	if d.opt.CacheBytes > 0 {
-		return d.opt.CacheBytes
+// capBytes is the cap of the cache, n if that says anything: else 10 GiB or a
+// tenth of the disk that dir is on.
+func capBytes(dir string, n int64) int64 {
+	if n > 0 {
+		return n
 	}
 	var s unix.Statfs_t
-	if err := unix.Statfs(d.opt.Dir, &s); err != nil {
+	if err := unix.Statfs(dir, &s); err != nil {
 		return 1 << 30
 	}
 	return min(10<<30, int64(s.Blocks)*s.Bsize/10)

@@ -424,12 +424,16 @@ func (n *Node) Exchange(ctx context.Context, name string, to *Node, toName strin
 }
 
 // Fsync returns when everything in the node's volume up to now would survive a
-// power cut of this machine.
+// power cut of this machine, and with Options.SyncRemote its loss.
 func (n *Node) Fsync(ctx context.Context) error {
 	if n.in == nil {
 		return nil
 	}
-	return n.in.Volume().Sync(ctx)
+	v := n.in.Volume()
+	if err := v.Sync(ctx); err != nil {
+		return err
+	}
+	return n.d.syncRemote(ctx, v.Label())
 }
 
 // A Handle is an open file. Release it once.

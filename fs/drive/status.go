@@ -22,6 +22,10 @@ type Status struct {
 	Quorum     int              `json:"quorum"`
 	Copies     int              `json:"copies"`
 	Waiting    Waiting          `json:"waiting"`
+	Traffic    Traffic          `json:"traffic"` // with all providers, others' too
+	Cache      CacheStatus      `json:"cache"`
+	Pins       []PinStatus      `json:"pins,omitempty"`
+	Sync       SyncStatus       `json:"sync"`
 	Upload     string           `json:"upload_error,omitempty"`
 	Volumes    []VolumeStatus   `json:"volumes"`
 	Faults     []Fault          `json:"faults,omitempty"` // providers, own and others', that failed or lied last
@@ -32,13 +36,19 @@ type Status struct {
 type ProviderStatus struct {
 	URL   string `json:"url"`
 	Error string `json:"error,omitempty"`
+	Packs int    `json:"packs"` // that this machine still has to send there
+	Bytes int64  `json:"bytes"` // of those
+	Traffic
 }
 
 // Waiting counts what has not reached the quorum.
 type Waiting struct {
-	Packs   int `json:"packs"`
-	Heads   int `json:"heads"`
-	Volumes int `json:"volumes"` // with changes that are not committed
+	Packs   int   `json:"packs"`
+	Heads   int   `json:"heads"`
+	Volumes int   `json:"volumes"`           // with changes that are not committed
+	Files   int   `json:"files"`             // of which data is not committed
+	Bytes   int64 `json:"bytes"`             // of the packs
+	Seconds int64 `json:"seconds,omitempty"` // that it takes at the present rate
 }
 
 // A VolumeStatus is one open folder.
@@ -67,6 +77,7 @@ func (d *Drive) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	s.Waiting = Waiting{Packs: left.packs, Heads: left.heads}
+	s.Traffic, s.Cache, s.Pins = d.traffic.status(), d.cacheStatus(), d.Pins()
 	waiting, err := d.waitingVolumes()
 	if err != nil {
 		return s, err
@@ -87,13 +98,19 @@ func (d *Drive) Status(ctx context.Context) (Status, error) {
 	if d.upErr != nil {
 		s.Upload = d.upErr.Error()
 	}
+	if s.Sync.Remote = d.opt.SyncRemote > 0; d.syncErr != nil {
+		s.Sync.Error = d.syncErr.Error()
+	}
 	for _, u := range d.opt.Providers {
-		s.Providers = append(s.Providers, ProviderStatus{URL: u.URL, Error: d.faults[u.URL].Error})
+		s.Providers = append(s.Providers, ProviderStatus{URL: u.URL, Error: d.faults[u.URL].Error, Traffic: d.with[u.URL].status()})
 	}
 	for _, f := range d.faults {
 		s.Faults = append(s.Faults, f)
 	}
 	d.statusMu.Unlock()
+	if err := d.countWaiting(&s); err != nil {
+		return s, err
+	}
 	forks, err := d.pins.Forks()
 	for _, f := range forks {
 		s.Forks = append(s.Forks, f.Error())

@@ -80,6 +80,15 @@ func (s *size) UnmarshalText(text []byte) error {
 	return nil
 }
 
+func (s size) String() string {
+	units := []string{"", "KiB", "MiB", "GiB", "TiB"}
+	i := 0
+	for ; s != 0 && s%1024 == 0 && i < len(units)-1; i++ {
+		s /= 1024
+	}
+	return fmt.Sprintf("%d%s", int64(s), units[i])
+}
+
 // readConfig reads the home's config.toml. An unknown key is refused, since a
 // misspelt one would silently not do what its author meant.
 func readConfig(path string) (*config, error) {

@@ -42,6 +42,9 @@ var operations = map[string]operation{
 	"wait":       op((*engine).wait),
 	"sync":       op((*engine).sync),
 	"status":     op((*engine).status),
+	"pin":        op((*engine).pin),
+	"unpin":      op((*engine).unpin),
+	"cache":      op((*engine).cache),
 	"unmount":    op((*engine).unmount),
 	"ping":       op((*engine).ping),
 }

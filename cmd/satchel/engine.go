@@ -42,6 +42,9 @@ type engine struct {
 	mount     *fs.Mount            // of a daemon
 	dir       string               // where it is mounted
 	setAside  bool                 // damaged journals
+	realDir   string               // the same without symbolic links
+
+	syncRemote time.Duration // how long fsync waits for the quorum; 0: not at all
 }
 
 func newEngine(h *home, cfg *config, log *slog.Logger, unlock func() ([]byte, error)) *engine {
@@ -140,6 +143,7 @@ func (e *engine) openDrive(ctx context.Context) (*drive.Drive, error) {
 		SetAside:   e.setAside,
 		UID:        uint32(os.Getuid()),
 		GID:        uint32(os.Getgid()),
+		SyncRemote: e.syncRemote,
 		Log:        e.log,
 	})
 	return e.drive, err

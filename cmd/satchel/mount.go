@@ -25,17 +25,27 @@ Private stays closed to others until chmod opens it, for as long as it is mounte
 A folder does not open while the journal of what was saved in it last can't be read
 or is damaged, as by a failing disk; status names the file. If the disk is no better
 another time, --set-aside keeps that file under another name and opens the folder with
-what can be read.`
+what can be read.
+
+With --sync=remote, fsync returns when what was written is at the write quorum, not
+only safe on this machine's disk. If that isn't so within --sync-timeout it fails
+with an input/output error, the log and satchel status say why, and nothing is lost:
+all is safe on this machine, and goes to the providers when they answer.`
+	var o mountFlags
+	c.flags.Func("sync", "when fsync returns: `WHEN` is local (safe on this machine, the default) or remote (at the write quorum)", o.setSync)
+	c.flags.DurationVar(&o.timeout, "sync-timeout", 30*time.Second, "with --sync=remote: fsync fails after `D`")
+	c.flags.BoolVar(&o.setAside, "set-aside", false, "keep damaged journals beside, and open their folders without what can't be read")
 	foreground := c.flags.Bool("foreground", false, "serve the mount in this process, until Ctrl-C")
-	allowOther := c.flags.Bool("allow-other", false, "let other users of this machine in, as far as modes allow")
-	setAside := c.flags.Bool("set-aside", false, "keep damaged journals beside, and open their folders without what can't be read")
+	c.flags.BoolVar(&o.allowOther, "allow-other", false, "let other users of this machine in, as far as modes allow")
 	child := c.flags.Bool("child", false, "(internal) started by another satchel")
 	c.run = func(ctx context.Context, args []string) error {
+		if o.timeout <= 0 {
+			return usagef("--sync-timeout %v: want a time from now on, such as 30s", o.timeout)
+		}
 		dir, err := filepath.Abs(args[0])
 		if err != nil {
 			return err
 		}
-		o := mountOptions{*allowOther, *setAside}
 		if *foreground || *child {
 			p := newParent(*child)
 			err := a.mountHere(ctx, dir, o, p)
@@ -47,11 +57,47 @@ what can be read.`
 	return c
 }
 
-// mountOptions are the flags of mount that its process gets too.
-type mountOptions struct{ allowOther, setAside bool }
+// mountFlags are how a drive is mounted.
+type mountFlags struct {
+	allowOther bool
+	setAside   bool          // damaged journals
+	remote     bool          // fsync waits for the quorum,
+	timeout    time.Duration // but no longer
+}
+
+func (o *mountFlags) setSync(when string) error {
+	switch when {
+	case "local", "remote":
+		o.remote = when == "remote"
+		return nil
+	}
+	return errors.New("want local or remote")
+}
+
+// syncRemote is how long fsync waits for the quorum, 0 for not at all.
+func (o *mountFlags) syncRemote() time.Duration {
+	if o.remote {
+		return o.timeout
+	}
+	return 0
+}
+
+// args are the flags that say the same to another process of ours.
+func (o *mountFlags) args() (args []string) {
+	if o.allowOther {
+		args = append(args, "--allow-other")
+	}
+	if o.setAside {
+		args = append(args, "--set-aside")
+	}
+	if o.remote {
+		args = append(args, "--sync", "remote", "--sync-timeout", o.timeout.String())
+	}
+	return args
+}
 
 // mountDetached has a process of its own serve the mount.
-func (a *app) mountDetached(ctx context.Context, dir string, o mountOptions) error {
+func (a *app) mountDetached(ctx context.Context, dir string, o mountFlags) error {
 	h, err := a.home()
 	if err != nil {
 		return err
@@ -65,13 +111,7 @@ func (a *app) mountDetached(ctx context.Context, dir string, o mountOptions) err
 	}
 	defer clear(pass)
 	args := append(h.args(), "mount", "--child")
-	if o.allowOther {
-		args = append(args, "--allow-other")
-	}
-	if o.setAside {
-		args = append(args, "--set-aside")
-	}
-	args = append(args, "--", dir)
+	args = append(append(args, o.args()...), "--", dir)
 	if _, err := detach(ctx, args, h.logFile(), pass); err != nil {
 		return err
 	}
@@ -101,7 +141,7 @@ func (h *home) mountedAlready(who holder) error {
 }
 
 // mountHere serves the mount until it is unmounted or ctx ends.
-func (a *app) mountHere(ctx context.Context, dir string, o mountOptions, p *parent) error {
+func (a *app) mountHere(ctx context.Context, dir string, o mountFlags, p *parent) error {
 	h, err := a.home()
 	if err != nil {
 		return err
@@ -125,6 +165,7 @@ func (a *app) mountHere(ctx context.Context, dir string, o mountOptions, p *pare
 	defer l.Close()
 	e := newEngine(h, cfg, a.logger(), unlock)
 	e.setAside = o.setAside
+	e.syncRemote = o.syncRemote()
 	err = e.serveMount(ctx, dir, o.allowOther, func() {
 		fmt.Fprintf(a.out, "mounted %s\n", dir)
 		p.ready(dir, nil)
@@ -145,12 +186,16 @@ func (e *engine) serveMount(ctx context.Context, dir string, allowOther bool, re
 	if err != nil {
 		return err
 	}
+	real, err := filepath.EvalSymlinks(dir) // before it is mounted: who serves a mount doesn't touch it
+	if err != nil {
+		real = dir
+	}
 	m, err := fs.MountAt(dir, d, fs.Options{Log: e.log, FSName: e.cfg.Name, AllowOther: allowOther})
 	if err != nil {
 		return coded(exitMountpoint, err)
 	}
 	e.mu.Lock()
-	e.mount, e.dir = m, dir
+	e.mount, e.dir, e.realDir = m, dir, real
 	e.mu.Unlock()
 	control, err := serveControl(e.h, e)
 	if err != nil {

@@ -123,8 +123,16 @@ func (s *status) print(w io.Writer) {
 		fmt.Fprintf(w, "blocks    from %s%s\n", src.Name, because(src.Error))
 	}
 	fmt.Fprintf(w, "storage   %s\n", waitingLine(d))
+	fmt.Fprintf(w, "traffic   %s\n", trafficText(d.Traffic))
 	for _, p := range d.Providers {
-		fmt.Fprintf(w, "provider  %s%s\n", storage.Redact(p.URL), because(p.Error))
+		fmt.Fprintf(w, "provider  %s%s%s\n", storage.Redact(p.URL), providerText(p), because(p.Error))
+	}
+	fmt.Fprintf(w, "cache     %s\n", cacheLine(d.Cache))
+	for _, p := range d.Pins {
+		fmt.Fprintf(w, "pinned    %s\n", pinLine(p))
+	}
+	if d.Sync.Remote {
+		fmt.Fprintln(w, "fsync     returns when all is at the write quorum")
 	}
 	for _, v := range d.Volumes {
 		fmt.Fprintf(w, "folder    %s: %s%s\n", v.Folder, v.State, freshness(v))
@@ -143,7 +151,28 @@ func waitingLine(d *drive.Status) string {
 	if wt == (drive.Waiting{}) {
 		return fmt.Sprintf("everything is stored (quorum %d, copies %d)", d.Quorum, d.Copies)
 	}
-	return fmt.Sprintf("not stored yet: %d packs, %d heads, %d folders with changes", wt.Packs, wt.Heads, wt.Volumes)
+	line := fmt.Sprintf("not stored yet: %d packs (%s), %d heads, %d folders with changes", wt.Packs, bytesText(wt.Bytes), wt.Heads, wt.Volumes)
+	if wt.Files > 0 {
+		line += fmt.Sprintf(", %d files being written", wt.Files)
+	}
+	if wt.Seconds > 0 {
+		line += fmt.Sprintf("; about %v left", time.Duration(wt.Seconds)*time.Second)
+	}
+	return line
+}
+
+// trafficText says what goes over the network.
+func trafficText(t drive.Traffic) string {
+	return fmt.Sprintf("sent %s (%s/s), received %s (%s/s)",
+		bytesText(t.Sent), bytesText(t.SendRate), bytesText(t.Received), bytesText(t.ReceiveRate))
+}
+
+// providerText says what a provider lacks, and what goes there.
+func providerText(p drive.ProviderStatus) string {
+	if p.Packs == 0 {
+		return ", has everything"
+	}
+	return fmt.Sprintf(", lacks %d packs (%s), gets %s/s", p.Packs, bytesText(p.Bytes), bytesText(p.SendRate))
 }
 
 func because(err string) string {
@@ -173,6 +202,13 @@ func (s *status) problems() []string {
 	}
 	if d.Upload != "" {
 		add("upload: %s", d.Upload)
+	}
+	if c := d.Cache; c.Unstored > c.Cap {
+		add("cache: %s are not stored yet, more than the %s that the cache may have; they stay on this machine until the providers have them",
+			bytesText(c.Unstored), bytesText(c.Cap))
+	}
+	if d.Sync.Error != "" {
+		add("%s", d.Sync.Error)
 	}
 	for _, v := range d.Volumes {
 		if v.CommitErr != "" {

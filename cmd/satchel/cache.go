@@ -19,12 +19,13 @@ used least recently leaves first. Only what has all its copies counts and can
 leave: what is not stored yet stays whatever the size, and so does what is pinned.`
 	asJSON := c.flags.Bool("json", false, "print JSON")
 	c.run = func(ctx context.Context, args []string) error {
-		var want *size
+		var want *int64
 		if len(args) > 0 {
-			want = new(size)
-			if err := want.UnmarshalText([]byte(args[0])); err != nil {
+			var n size
+			if err := n.UnmarshalText([]byte(args[0])); err != nil {
 				return usagef("%v", err)
 			}
+			want = (*int64)(&n)
 		}
 		s, err := a.open(ctx, c.name)
 		if err != nil {
@@ -45,7 +46,7 @@ leave: what is not stored yet stays whatever the size, and so does what is pinne
 }
 
 type cacheArgs struct {
-	Size *size `json:"size"` // nil: only show
+	Size *int64 `json:"size"` // nil: only show
 }
 
 func (e *engine) cache(ctx context.Context, args cacheArgs, _ func(string)) (drive.CacheStatus, error) {
@@ -54,10 +55,10 @@ func (e *engine) cache(ctx context.Context, args cacheArgs, _ func(string)) (dri
 		return drive.CacheStatus{}, err
 	}
 	if args.Size != nil {
-		if err := setCacheSize(e.h.config, *args.Size); err != nil {
+		if err := setCacheSize(e.h.config, size(*args.Size)); err != nil {
 			return drive.CacheStatus{}, err
 		}
-		d.SetCache(int64(*args.Size))
+		d.SetCache(*args.Size)
 	}
 	st, err := d.Status(ctx)
 	return st.Cache, err

@@ -197,6 +197,7 @@ func (d *Drive) openStores(ctx context.Context) error {
 	if d.keeper, err = openKeeper(d); err != nil {
 		return err
 	}
+	d.packs.SetReserve(reserve)
 	d.SetCache(d.opt.CacheBytes) // now that it is known what stays
 	var ps []storage.Provider
 	for _, p := range d.opt.Providers {

@@ -23,6 +23,8 @@ const (
 	// reserve is kept free on the local disk, so that a full one can still be
 	// emptied and committed.
 	reserve = 64 << 20
+	// scarce is how much free space has the cache give way to what is written.
+	scarce = reserve + 64<<20
 )
 
 // commitLoop commits each volume some seconds after its last change.
@@ -117,13 +119,28 @@ func (d *Drive) Statfs(ctx context.Context) (Statfs, error) {
 	}, nil
 }
 
-// free is how much may still be written to the local disk.
+// free is how much may still be written to the local disk. What is in the cache
+// makes room while there is little: it can be fetched again.
 func (d *Drive) free() int64 {
-	var s unix.Statfs_t
-	if err := unix.Statfs(d.opt.Dir, &s); err != nil {
+	n, err := freeBytes(d.opt.Dir)
+	if err == nil && n < scarce && sameDisk(d.opt.Dir, d.opt.Cache) && d.packs.Release(scarce-n) > 0 {
+		n, err = freeBytes(d.opt.Dir)
+	}
+	if err != nil {
 		return 0
 	}
-	return int64(s.Bavail)*s.Bsize - reserve
+	return n - reserve
+}
+
+func freeBytes(dir string) (int64, error) {
+	var s unix.Statfs_t
+	err := unix.Statfs(dir, &s)
+	return int64(s.Bavail) * s.Bsize, err
+}
+
+func sameDisk(a, b string) bool {
+	var s, t unix.Stat_t
+	return unix.Stat(a, &s) == nil && unix.Stat(b, &t) == nil && s.Dev == t.Dev
 }
 
 // relieve has the open volumes seal dirty chunks until their memory is within bounds.

@@ -28,7 +28,12 @@ func (s *Store) SetCap(n int64) {
 // limit, with the lock held. Pinned packs, those that are kept and those being
 // fetched stay.
 func (s *Store) evict() {
-	if s.used <= s.limit {
+	s.evictTo(s.limit)
+}
+
+// evictTo is evict with another limit.
+func (s *Store) evictTo(limit int64) {
+	if s.used <= limit {
 		return
 	}
 	var old []*entry
@@ -40,11 +45,56 @@ func (s *Store) evict() {
 	}
 	slices.SortFunc(old, func(a, b *entry) int { return a.used.Compare(b.used) })
 	for _, e := range old {
-		if s.used <= s.limit {
+		if s.used <= limit {
 			return
 		}
 		_ = s.forget(e) // a file that can't be removed is found again by the next Open
 	}
+}
+
+// SetReserve has the cache leave n bytes of its disk free: what is fetched beyond
+// that pushes out what was used least recently, and is not kept where there is
+// nothing to push out.
+func (s *Store) SetReserve(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reserve = n
+}
+
+// Release evicts some n bytes of what may be evicted, since the disk is needed
+// for something else, and returns how many that were.
+func (s *Store) Release(n int64) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.used
+	if n > 0 && before > 0 {
+		s.evictTo(max(0, before-n))
+	}
+	return before - s.used
+}
+
+// hasRoom tells whether n bytes may be added to the cache, with no lock held.
+func (s *Store) hasRoom(n int64) bool {
+	s.mu.Lock()
+	need := s.reserve + n
+	s.mu.Unlock()
+	if need == n {
+		return true
+	}
+	for range 2 {
+		var fs unix.Statfs_t
+		if err := unix.Statfs(s.cache, &fs); err != nil {
+			return true // who writes will see
+		}
+		lack := need - int64(fs.Bavail)*fs.Bsize
+		if lack <= 0 {
+			return true
+		}
+		if s.Release(lack) == 0 {
+			return false
+		}
+	}
+	return false
 }
 
 // touch notes that e was used, with the lock held; on disk only now and then,

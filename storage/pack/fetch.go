@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"lukechampine.com/blake3"
@@ -394,6 +395,9 @@ var errLocal = errors.New("this machine's disk")
 // download fetches a whole pack, of which the first prefix bytes are taken
 // from what is here, and verifies it.
 func (s *Store) download(ctx context.Context, p storage.Provider, e *entry, prefix int64) (*fetched, error) {
+	if !s.hasRoom(MaxSize) {
+		return nil, fmt.Errorf("%w: %w", errLocal, syscall.ENOSPC)
+	}
 	_, _, _, _, dir := s.dirs()
 	f, err := os.CreateTemp(dir, "pack-")
 	if err != nil {

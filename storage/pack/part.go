@@ -177,6 +177,9 @@ func (s *Store) setSpans(e *entry, to spans) {
 // keep stores b, bytes of e's pack from off, with no lock held. It may fail:
 // then they are fetched again.
 func (s *Store) keep(e *entry, off int64, b []byte) {
+	if !s.hasRoom(int64(len(b))) {
+		return
+	}
 	s.mu.Lock()
 	if e.state != part || s.packs[e.id] != e {
 		s.mu.Unlock()

@@ -57,16 +57,17 @@ type Store struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // attempts to fetch
 
-	mu     sync.Mutex
-	closed bool
-	packs  map[ID]*entry
-	real   map[ID]ID           // provisional to real ids of packs that were closed
-	left   map[ID]int64        // open packs of before Open that nobody went on with: their sizes
-	files  map[*entry]struct{} // with an open file
-	limit  int64               // of used
-	used   int64               // bytes cached and in parts, of packs that are not kept
-	kept   map[ID]int64        // never evicted, here or not: bytes that are wanted
-	held   int64               // bytes cached and in parts, of packs that are kept
+	mu      sync.Mutex
+	closed  bool
+	packs   map[ID]*entry
+	real    map[ID]ID           // provisional to real ids of packs that were closed
+	left    map[ID]int64        // open packs of before Open that nobody went on with: their sizes
+	files   map[*entry]struct{} // with an open file
+	limit   int64               // of used
+	reserve int64               // of the disk, left free
+	used    int64               // bytes cached and in parts, of packs that are not kept
+	kept    map[ID]int64        // never evicted, here or not: bytes that are wanted
+	held    int64               // bytes cached and in parts, of packs that are kept
 }
 
 // Open opens the store in dir, made if need be, that caches up to capBytes (0:

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"satchel/test/testenv"
 )
 
@@ -57,6 +59,22 @@ func TestPinAndCache(t *testing.T) {
 		t.Errorf("got %+v", list)
 	}
 	alice.Satchel("status").Want(t, 0, "pinned    Private/d: 2 files", "cache     ", "traffic   ")
+	text := alice.Path("Private/d/text")
+	for _, step := range []struct {
+		do   func() error
+		want string
+	}{
+		{func() error { return nil }, "with Private/d"},
+		{func() error { return unix.Setxattr(text, "user.satchel.pin", nil, 0) }, "pinned"},
+		{func() error { return unix.Removexattr(text, "user.satchel.pin") }, "with Private/d"},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		if got := alice.Xattr("Private/d/text", "user.satchel.pin"); got != step.want {
+			t.Errorf("user.satchel.pin is %q, want %q", got, step.want)
+		}
+	}
 	blobs.SetDown(false)
 	alice.Satchel("unpin", alice.Path("Private/d")).Want(t, 0)
 	alice.Satchel("pin").Want(t, 0, "nothing is pinned")

@@ -38,6 +38,7 @@ const (
 	// settleTime is how long a pack that was just stored is kept, though nothing
 	// pinned seems to need it: the commit that does may be on its way.
 	settleTime = time.Minute
+	pinCheck   = 10 * time.Minute // looks whether somebody deleted what is pinned
 )
 
 // A PinStatus is something that is kept on this machine.
@@ -92,6 +93,8 @@ type keeper struct {
 	known  map[string]*volume.Volume // by label
 	later  map[string]time.Time      // by label: no walk before
 	retry  time.Time                 // no fetch before
+	due    bool                      // something changed that may concern what is kept or here
+	check  time.Time                 // when to look whether all is here though nothing changed
 }
 
 // openKeeper reads which packs are kept, before anything is evicted.
@@ -192,7 +195,7 @@ func (k *keeper) forgetWalk(path string) {
 	label, _ := splitPath(path)
 	delete(k.walked, label)
 	delete(k.later, label)
-	k.retry = time.Time{}
+	k.retry, k.due = time.Time{}, true
 }
 
 // Unpin lets what is pinned at path leave this machine.
@@ -270,6 +273,7 @@ func (d *Drive) WaitPinned(ctx context.Context, path string, say func(PinStatus)
 	if err := d.CommitAll(ctx); err != nil {
 		return err
 	}
+	d.keeper.recheck()
 	for {
 		d.keeper.wake()
 		done := d.keeper.upToDate()
@@ -299,6 +303,14 @@ func (d *Drive) WaitPinned(ctx context.Context, path string, say func(PinStatus)
 	}
 }
 
+// recheck has the next step look whether all that is pinned is here.
+func (k *keeper) recheck() {
+	k.mu.Lock()
+	k.check, k.retry = time.Time{}, time.Time{}
+	k.mu.Unlock()
+	k.d.packs.CheckKept()
+}
+
 // upToDate tells whether the pins were looked at since the last change.
 func (k *keeper) upToDate() bool {
 	k.mu.Lock()
@@ -317,7 +329,7 @@ func (k *keeper) uploaded(id pack.ID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.pins) > 0 {
-		k.stored[id] = time.Now()
+		k.stored[id], k.due = time.Now(), true
 		k.d.packs.Keep(id, 0)
 	}
 }
@@ -327,20 +339,35 @@ func (k *keeper) uploaded(id pack.ID) {
 func (k *keeper) step(ctx context.Context) (more bool, err error) {
 	k.round.Lock()
 	defer k.round.Unlock()
-	if err := k.look(ctx); err != nil {
-		return false, err
-	}
+	k.look(ctx)
+	now := time.Now()
 	k.mu.Lock()
-	wait := time.Now().Before(k.retry)
+	check := len(k.pins) > 0 && now.After(k.check)
+	if check {
+		k.check = now.Add(pinCheck)
+	}
+	work := k.due || check
+	wait := now.Before(k.retry)
+	k.due = work && wait
 	k.mu.Unlock()
-	if wait {
+	if !work {
 		return false, nil
 	}
-	return k.fetch(ctx)
+	if check {
+		k.d.packs.CheckKept()
+	}
+	if err := k.settle(); err != nil || wait {
+		return false, err
+	}
+	more, err = k.fetch(ctx)
+	k.mu.Lock()
+	k.due = k.due || more || err != nil || len(k.stored) > 0
+	k.mu.Unlock()
+	return more, err
 }
 
-// look walks the pins of volumes that changed, and tells the store what to keep.
-func (k *keeper) look(ctx context.Context) error {
+// look walks the pins of volumes that changed.
+func (k *keeper) look(ctx context.Context) {
 	k.mu.Lock()
 	labels := make(map[string][]*pin)
 	for _, p := range k.pins {
@@ -369,7 +396,6 @@ func (k *keeper) look(ctx context.Context) error {
 			k.mu.Unlock()
 		}
 	}
-	return k.settle()
 }
 
 // walk finds what the pins of a volume need, if it changed since the last walk.
@@ -399,7 +425,7 @@ func (k *keeper) walk(ctx context.Context, label string, pins []*pin) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.walked[label], k.nodes[label] = stamp, s.Nodes()
+	k.walked[label], k.nodes[label], k.due = stamp, s.Nodes(), true
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -108,6 +109,18 @@ func TestPinnedStaysAndUnpinnedLeaves(t *testing.T) {
 	w.Swap("a", down)
 	carol.Want("People/alice.id/dir/new", other)
 	carol.Want("People/alice.id/dir/sub/small", big)
+
+	// What somebody deletes of it comes again, before anybody reads it.
+	w.Swap("a", nil)
+	if err := os.RemoveAll(filepath.Join(pb.Dir, "cache", "packs", "cached")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(pb.Dir, "cache", "packs", "cached"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	pinned(t, carol.D, "")
+	w.Swap("a", down)
+	carol.Want("People/alice.id/dir/big", big)
 
 	if err := carol.D.Unpin("People/alice.id/dir/big"); err == nil || !strings.Contains(err.Error(), "dir") {
 		t.Errorf("unpin of what is in a pinned folder: %v", err)

@@ -1,6 +1,9 @@
 package pack
 
-import "maps"
+import (
+	"maps"
+	"os"
+)
 
 // SetKept says which packs are to stay on this machine whatever the cap, and
 // how many bytes of each are wanted: over half of a pack are fetched as all of
@@ -71,4 +74,36 @@ func (s *Store) Size(id ID) int64 {
 		return s.packs[real].size
 	}
 	return 0
+}
+
+// CheckKept looks whether the files of kept packs are there as they should be:
+// what somebody deleted or cut is not here any more, and can be fetched again.
+func (s *Store) CheckKept() {
+	type file struct {
+		e    *entry
+		path string
+		size int64
+	}
+	var files []file
+	s.mu.Lock()
+	for id := range s.kept {
+		switch e := s.packs[id]; {
+		case e == nil || len(e.flights) > 0:
+		case e.state == cached:
+			files = append(files, file{e, s.path(cached, id), e.size})
+		case e.state == part && len(e.spans) > 0:
+			files = append(files, file{e, s.path(part, id), partHeader + e.spans[len(e.spans)-1].to})
+		}
+	}
+	s.mu.Unlock()
+	for _, f := range files {
+		if i, err := os.Stat(f.path); err == nil && i.Size() >= f.size || err != nil && !os.IsNotExist(err) {
+			continue
+		}
+		s.mu.Lock()
+		if s.packs[f.e.id] == f.e && len(f.e.flights) == 0 && s.path(f.e.state, f.e.id) == f.path {
+			_ = s.forget(f.e)
+		}
+		s.mu.Unlock()
+	}
 }

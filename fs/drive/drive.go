@@ -241,8 +241,8 @@ func (d *Drive) Close() error {
 	if e := d.upload(ctx); e != nil {
 		d.opt.Log.Info("not everything is uploaded yet; it goes on with the next start", "err", e)
 	}
+	err = errors.Join(err, d.keeper.last(ctx))
 	cancel()
-	err = errors.Join(err, d.keeper.settle())
 	for _, v := range d.openVolumes() {
 		err = errors.Join(err, v.Close())
 	}

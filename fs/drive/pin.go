@@ -23,7 +23,7 @@ import (
 
 // Pins of this machine stand in the state database, which is encrypted:
 //
-//	"stay/" path   the identity that stood there last, 16 bytes, or none
+//	"stay/" path   the identities of what stood there last and of its folder, 16 bytes each
 //	"staypacks"    the ids of the packs that hold what is pinned, one after another
 //
 // A pin is for a path and follows what stands there over renames. Where that was
@@ -52,8 +52,9 @@ type PinStatus struct {
 
 // A pin is a path and what is known of what stands there.
 type pin struct {
-	path  string // in the drive
-	id    tree.Identity
+	path  string        // in the drive
+	id    tree.Identity // of what stands there
+	dir   tree.Identity // of its folder
 	files int
 	needs []volume.Segment
 	err   error
@@ -109,7 +110,7 @@ func openKeeper(d *Drive) (*keeper, error) {
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
 			p := &pin{path: string(it.Item().Key()[len("stay/"):])}
-			if err := it.Item().Value(func(b []byte) error { copy(p.id[:], b); return nil }); err != nil {
+			if err := it.Item().Value(func(b []byte) error { copy(p.dir[:], b[copy(p.id[:], b):]); return nil }); err != nil {
 				return err
 			}
 			k.pins[p.path] = p
@@ -159,6 +160,15 @@ func (k *keeper) loop(ctx context.Context) {
 	}
 }
 
+// last looks once more at what is pinned, as the drive closes: where it stands, and
+// which packs the next start has to keep.
+func (k *keeper) last(ctx context.Context) error {
+	k.round.Lock()
+	defer k.round.Unlock()
+	k.look(ctx)
+	return k.settle()
+}
+
 // Pin has a file or folder fetched and kept on this machine.
 func (d *Drive) Pin(ctx context.Context, path string) error {
 	path = strings.Trim(path, "/")
@@ -174,16 +184,16 @@ func (d *Drive) Pin(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return d.keeper.add(path, info.ID)
+	return d.keeper.add(path, info)
 }
 
 // add makes a pin.
-func (k *keeper) add(path string, id tree.Identity) error {
-	if err := k.d.put([]byte("stay/"+path), id[:]); err != nil {
+func (k *keeper) add(path string, is tree.Info) error {
+	if err := k.d.put([]byte("stay/"+path), slices.Concat(is.ID[:], is.Dir[:])); err != nil {
 		return err
 	}
 	k.mu.Lock()
-	k.pins[path] = &pin{path: path, id: id}
+	k.pins[path] = &pin{path: path, id: is.ID, dir: is.Dir}
 	k.forgetWalk(path)
 	k.mu.Unlock()
 	k.wake()
@@ -202,10 +212,7 @@ func (k *keeper) forgetWalk(path string) {
 func (d *Drive) Unpin(path string) error {
 	path = strings.Trim(path, "/")
 	k := d.keeper
-	k.mu.Lock()
-	_, ok := k.pins[path]
-	k.mu.Unlock()
-	if !ok {
+	if !k.has(path) {
 		if above := k.above(path); above != "" {
 			return fmt.Errorf("%s is pinned with %s: unpin that", path, above)
 		}
@@ -221,6 +228,12 @@ func (d *Drive) Unpin(path string) error {
 	k.mu.Unlock()
 	k.wake()
 	return nil
+}
+
+func (k *keeper) has(path string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.pins[path] != nil
 }
 
 // above returns the pinned folder in which path is, "" if there is none.
@@ -433,16 +446,8 @@ func (k *keeper) walk(ctx context.Context, label string, pins []*pin) error {
 // of the walk.
 func (k *keeper) walkPin(ctx context.Context, v *volume.Volume, s *volume.Snapshot, p *pin) error {
 	label, below := p.label()
-	info, err := s.Find(ctx, below)
-	if below != "" && (errors.Is(err, os.ErrNotExist) || err == nil && info.ID != p.id) {
-		if at := v.Path(p.id); at != "" && at != below { // it was renamed
-			if moved, e := s.Find(ctx, at); e == nil && moved.ID == p.id {
-				info, err = moved, nil
-				below = at
-			}
-		}
-	}
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	info, below, err := k.find(ctx, v, s, p, below)
+	if isNothing(err) {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		p.files, p.needs, p.err = 0, nil, errors.New("nothing of this name is stored now")
@@ -464,7 +469,7 @@ func (k *keeper) walkPin(ctx context.Context, v *volume.Volume, s *volume.Snapsh
 	if err != nil {
 		return err
 	}
-	if err := k.moved(p, strings.TrimSuffix(join(label, below), "/"), info.ID); err != nil {
+	if err := k.moved(p, strings.TrimSuffix(join(label, below), "/"), info); err != nil {
 		return err
 	}
 	k.mu.Lock()
@@ -473,19 +478,47 @@ func (k *keeper) walkPin(ctx context.Context, v *volume.Volume, s *volume.Snapsh
 	return nil
 }
 
+// find returns what a pin is for now, and where that stands.
+func (k *keeper) find(ctx context.Context, v *volume.Volume, s *volume.Snapshot, p *pin, below string) (tree.Info, string, error) {
+	info, err := s.Find(ctx, below)
+	if below == "" || err == nil && info.ID == p.id || err != nil && !isNothing(err) {
+		return info, below, err
+	}
+	if at, e := v.Path(ctx, p.id); e == nil { // it was renamed
+		if moved, e := s.Find(ctx, at); e == nil && moved.ID == p.id {
+			return moved, at, nil
+		}
+	}
+	if err == nil { // another one was renamed over it
+		return info, below, nil
+	}
+	if dir, e := v.Path(ctx, p.dir); e == nil { // both, its folder and over it
+		at := join(dir, below[strings.LastIndexByte(below, '/')+1:])
+		if moved, e := s.Find(ctx, at); e == nil {
+			return moved, at, nil
+		}
+	}
+	return info, below, err
+}
+
+// isNothing tells whether err says that nothing stands at a path.
+func isNothing(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
+
 // moved notes where a pin's file stands now, and which it is.
-func (k *keeper) moved(p *pin, path string, id tree.Identity) error {
+func (k *keeper) moved(p *pin, path string, is tree.Info) error {
 	k.mu.Lock()
 	from, pinned := p.path, k.pins[p.path] == p
 	k.mu.Unlock()
-	if !pinned || from == path && p.id == id {
+	if !pinned || from == path && p.id == is.ID && p.dir == is.Dir {
 		return nil
 	}
 	err := k.d.db.Update(func(tx *badger.Txn) error {
 		if err := tx.Delete([]byte("stay/" + from)); err != nil {
 			return err
 		}
-		return tx.Set([]byte("stay/"+path), id[:])
+		return tx.Set([]byte("stay/"+path), slices.Concat(is.ID[:], is.Dir[:]))
 	})
 	if err != nil {
 		return err
@@ -496,7 +529,7 @@ func (k *keeper) moved(p *pin, path string, id tree.Identity) error {
 		delete(k.pins, from)
 		k.pins[path] = p
 	}
-	p.path, p.id = path, id
+	p.path, p.id, p.dir = path, is.ID, is.Dir
 	return nil
 }
 

@@ -169,6 +169,16 @@ func TestPinnedOwnFile(t *testing.T) {
 	pinned(t, a.D, "")
 	wantPins(t, a.D, "Private/d/moved")
 
+	// Renamed just before a restart, it is known where it went.
+	a.Rename("Private/d", "Private/e")
+	if err := a.D.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a = openSmall(t, p)
+	pinned(t, a.D, "")
+	wantPins(t, a.D, "Private/e/moved")
+	a.Rename("Private/e", "Private/d")
+
 	// Saved by a rename over it: the pin is for the path then.
 	a.Write("Private/d/temporary", g+f)
 	a.Rename("Private/d/temporary", "Private/d/moved")
@@ -193,6 +203,13 @@ func TestPinnedOwnFile(t *testing.T) {
 	if err := a.D.Unpin("Private/d/moved"); err != nil {
 		t.Error(err)
 	}
+	h := a.Open("Private/g", syscall.O_RDWR)
+	g0 := a.Node("Private/g")
+	a.Remove("Private/g", false)
+	if err := g0.SetXattr(ctx, "user.satchel.pin", nil, 0); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("pin of what was unlinked: %v; pinned are %+v", err, a.D.Pins())
+	}
+	h.Release()
 	if err := a.D.Unpin("Private/d/moved"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("unpinned twice: %v", err)
 	}

@@ -63,10 +63,7 @@ func (n *Node) Xattr(ctx context.Context, name string) ([]byte, error) {
 	case xattrFresh:
 		return []byte(n.d.fresh(n.in.Volume().Label())), nil
 	case xattrPin:
-		if s := n.d.pinned(n.path()); s != "" {
-			return []byte(s), nil
-		}
-		return nil, syscall.ENODATA
+		return n.pinned(ctx)
 	}
 	if v, ok := info.Xattrs[name]; ok && n.own(name) {
 		return v, nil
@@ -78,7 +75,11 @@ func (n *Node) Xattr(ctx context.Context, name string) ([]byte, error) {
 // setxattr(2).
 func (n *Node) SetXattr(ctx context.Context, name string, value []byte, flags int) error {
 	if name == xattrPin && n.in != nil {
-		return n.d.Pin(ctx, n.path())
+		path, err := n.path(ctx)
+		if err != nil {
+			return err
+		}
+		return n.d.Pin(ctx, path)
 	}
 	if err := n.mayXattr(name); err != nil {
 		return err
@@ -94,7 +95,10 @@ func (n *Node) SetXattr(ctx context.Context, name string, value []byte, flags in
 // RemoveXattr removes an extended attribute.
 func (n *Node) RemoveXattr(ctx context.Context, name string) error {
 	if name == xattrPin && n.in != nil {
-		err := n.d.Unpin(n.path())
+		path, err := n.path(ctx)
+		if err == nil {
+			err = n.d.Unpin(path)
+		}
 		if errors.Is(err, os.ErrNotExist) {
 			return syscall.ENODATA
 		}
@@ -154,21 +158,26 @@ func (d *Drive) fresh(label string) string {
 }
 
 // path is where the node, one of a volume, stands in the drive.
-func (n *Node) path() string {
+func (n *Node) path(ctx context.Context) (string, error) {
 	v := n.in.Volume()
-	return strings.TrimSuffix(join(v.Label(), v.Path(n.in.Identity())), "/")
+	below, err := v.Path(ctx, n.in.Identity())
+	return strings.TrimSuffix(join(v.Label(), below), "/"), err
 }
 
 // pinned is user.satchel.pin: "pinned", or "with" the pinned folder that it is in.
-func (d *Drive) pinned(path string) string {
-	d.keeper.mu.Lock()
-	own := d.keeper.pins[path] != nil
-	d.keeper.mu.Unlock()
-	if own {
-		return "pinned"
+func (n *Node) pinned(ctx context.Context) ([]byte, error) {
+	path, err := n.path(ctx)
+	switch {
+	case errors.Is(err, os.ErrNotExist): // unlinked
+		return nil, syscall.ENODATA
+	case err != nil:
+		return nil, err
 	}
-	if above := d.keeper.above(path); above != "" {
-		return "with " + above
+	if n.d.keeper.has(path) {
+		return []byte("pinned"), nil
 	}
-	return ""
+	if above := n.d.keeper.above(path); above != "" {
+		return []byte("with " + above), nil
+	}
+	return nil, syscall.ENODATA
 }

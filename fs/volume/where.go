@@ -33,16 +33,15 @@ func (n *Node) Identity() tree.Identity {
 	return n.id
 }
 
-// Path returns where the node of an identity stands now, as far as that is in
-// memory; "" if it is not, or has no place any more.
-func (v *Volume) Path(id tree.Identity) string {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	path, err := v.tree.Path(id)
-	if err != nil {
-		return ""
-	}
-	return path
+// Path returns where what is known by id stands now. What has no place, or is in
+// a folder that nobody has looked into since the volume was opened, is
+// os.ErrNotExist.
+func (v *Volume) Path(ctx context.Context, id tree.Identity) (path string, err error) {
+	err = v.do(ctx, func() (err error) {
+		path, err = v.tree.Path(id)
+		return err
+	})
+	return path, err
 }
 
 // Changing counts the files with data that is in no commit.

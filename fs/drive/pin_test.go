@@ -157,6 +157,9 @@ func TestPinnedOwnFile(t *testing.T) {
 	a.Write("Private/g", g)
 	a.Wait()
 	pinned(t, a.D, "")
+	if got := status(t, a.D).Traffic.Received; got > 1<<20 {
+		t.Errorf("what was written here was fetched: %d bytes", got)
+	}
 	if got := a.Xattr("Private/f", "user.satchel.pin"); got != "pinned" {
 		t.Errorf("got %q", got)
 	}

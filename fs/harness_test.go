@@ -21,13 +21,17 @@ import (
 // that serves it. A child runs one of the stories.
 
 const (
-	storyEnv = "SATCHEL_FS_STORY"
-	patience = time.Minute
+	storyEnv  = "SATCHEL_FS_STORY"
+	memoryEnv = "SATCHEL_FS_MEMORY" // where to mount a memory, for package bench
+	patience  = time.Minute
 )
 
 func TestMain(m *testing.M) {
 	if name := os.Getenv(storyEnv); name != "" {
 		os.Exit(child(name, os.Args[1:]))
+	}
+	if dir := os.Getenv(memoryEnv); dir != "" {
+		serveMemory(dir)
 	}
 	os.Exit(m.Run())
 }

@@ -54,8 +54,8 @@ const ending = 1<<(syscall.SIGHUP-1) | 1<<(syscall.SIGINT-1) | 1<<(syscall.SIGQU
 // interrupt is told when a signal reached the caller of a request, whatever the
 // signal, and once. The request ends only if its caller is to end: a program
 // whose window was resized while it opens a file should not see EINTR.
-func (m *Mount) interrupt(r *fuse.InterruptRequest) {
-	k := m.calls.get(r.IntrID)
+func (s *server) interrupt(r *fuse.InterruptRequest) {
+	k := s.calls.get(r.IntrID)
 	if k == nil {
 		// Answered already, or still with the reader that took it: then the
 		// kernel asks again.
@@ -64,7 +64,7 @@ func (m *Mount) interrupt(r *fuse.InterruptRequest) {
 	}
 	r.Respond()
 	if k.pid != 0 {
-		m.watching.Go(k.watch)
+		s.watching.Go(k.watch)
 	}
 }
 

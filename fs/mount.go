@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,26 +30,17 @@ type Options struct {
 
 // A Mount is served from MountAt until it is unmounted, by whomever.
 type Mount struct {
+	server
 	dir   string
 	drive *drive.Drive
-	conn  *fuse.Conn
-	log   *slog.Logger
 	above map[*drive.Node]bool // folders of volumes: a look-up there may open one
 
-	nodes      *table
-	handles    *handles
-	notes      *notifier
-	calls      calls
-	complaints complaints
-	readers    *readers
+	nodes   *table
+	handles *handles
+	notes   *notifier
 
-	ctx      context.Context // ends when the kernel has gone
-	cancel   context.CancelFunc
-	reading  sync.WaitGroup
-	watching sync.WaitGroup // interrupts, and the notifier
-	failed   atomic.Pointer[error]
-	closed   error
-	over     chan struct{} // closed when all of the above has ended
+	closed error
+	over   chan struct{} // closed when all of the above has ended
 }
 
 // MountAt mounts d at dir, which must be an empty folder, and returns when the
@@ -86,15 +75,11 @@ func MountAt(dir string, d *drive.Drive, o Options) (*Mount, error) {
 
 func newMount(dir string, d *drive.Drive, o Options) *Mount {
 	m := &Mount{
-		dir: dir, drive: d, log: o.Log,
+		dir: dir, drive: d,
 		nodes: newTable(d.Root()), handles: newHandles(), notes: newNotifier(),
-		calls: calls{m: make(map[fuse.RequestID]*call)}, readers: newReaders(),
 		over: make(chan struct{}),
 	}
-	if m.log == nil {
-		m.log = slog.New(slog.DiscardHandler)
-	}
-	m.ctx, m.cancel = context.WithCancel(context.Background())
+	m.init(m, o.Log)
 	return m
 }
 

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"bazil.org/fuse"
@@ -57,175 +59,117 @@ func (r *readers) done() (stay bool) {
 	return true
 }
 
+// A server takes the kernel's requests from a connection and has them answered.
+type server struct {
+	conn *fuse.Conn
+	to   handler
+	log  *slog.Logger
+
+	calls      calls
+	complaints complaints
+	readers    *readers
+
+	ctx      context.Context // ends when the kernel has gone
+	cancel   context.CancelFunc
+	reading  sync.WaitGroup
+	watching sync.WaitGroup // interrupts, and what else of a mount goes on beside the readers
+	failed   atomic.Pointer[error]
+}
+
+// A handler answers requests.
+type handler interface {
+	// dispatch answers a request and returns nil, or the error to answer.
+	dispatch(ctx context.Context, r fuse.Request) error
+	// quick answers a request that never waits, and tells whether it was one.
+	quick(r fuse.Request) bool
+}
+
+// init readies a server without a connection.
+func (s *server) init(to handler, log *slog.Logger) {
+	s.to, s.log = to, log
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.calls.m, s.readers = make(map[fuse.RequestID]*call), newReaders()
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+}
+
 // start starts the first readers.
-func (m *Mount) start() {
-	m.readers.free, m.readers.total = m.readers.keep, m.readers.keep
-	for range m.readers.keep {
-		m.reading.Go(m.read)
+func (s *server) start() {
+	s.readers.free, s.readers.total = s.readers.keep, s.readers.keep
+	for range s.readers.keep {
+		s.reading.Go(s.read)
 	}
 }
 
 // read answers requests until the kernel has no more, or there are readers enough.
-func (m *Mount) read() {
+func (s *server) read() {
 	for {
-		r, err := m.conn.ReadRequest()
+		r, err := s.conn.ReadRequest()
 		switch {
 		case err == nil:
 		case errors.Is(err, syscall.EINTR), errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EAGAIN):
 			continue // its caller gave the request up
 		case errors.Is(err, io.EOF), errors.As(err, new(syscall.Errno)):
-			m.lost(err)
+			s.lost(err)
 			return
 		default:
-			m.log.Error("a request from the kernel makes no sense", "err", err)
+			s.log.Error("a request from the kernel makes no sense", "err", err)
 			continue
 		}
-		if m.quick(r) {
+		if i, ok := r.(*fuse.InterruptRequest); ok {
+			s.interrupt(i)
 			continue
 		}
-		if m.readers.busy() {
-			m.reading.Go(m.read)
+		if s.to.quick(r) {
+			continue
 		}
-		m.serve(r)
-		if !m.readers.done() {
+		if s.readers.busy() {
+			s.reading.Go(s.read)
+		}
+		s.serve(r)
+		if !s.readers.done() {
 			return
 		}
 	}
 }
 
 // lost notes that the kernel has gone: whoever waits need not any more.
-func (m *Mount) lost(err error) {
+func (s *server) lost(err error) {
 	if !errors.Is(err, io.EOF) {
-		m.failed.CompareAndSwap(nil, &err)
+		s.failed.CompareAndSwap(nil, &err)
 	}
-	m.cancel()
-}
-
-// quick answers a request that never waits, and tells whether it was one.
-func (m *Mount) quick(r fuse.Request) bool {
-	switch r := r.(type) {
-	case *fuse.ForgetRequest:
-		m.forget(r)
-	case *fuse.BatchForgetRequest:
-		m.batchForget(r)
-	case *fuse.InterruptRequest:
-		m.interrupt(r)
-	default:
-		return false
-	}
-	return true
+	s.cancel()
 }
 
 // serve answers a request.
-func (m *Mount) serve(r fuse.Request) {
+func (s *server) serve(r fuse.Request) {
 	h := r.Hdr()
-	ctx, cancel := context.WithCancel(m.ctx)
+	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
-	m.calls.add(h.ID, &call{ctx: ctx, cancel: cancel, pid: h.Pid})
-	defer m.calls.remove(h.ID)
-	err := m.try(ctx, r)
+	s.calls.add(h.ID, &call{ctx: ctx, cancel: cancel, pid: h.Pid})
+	defer s.calls.remove(h.ID)
+	err := s.try(ctx, r)
 	if err == nil {
 		return
 	}
 	n := errno(err)
 	if n == syscall.EIO {
-		m.complaints.log(m.log, opName(r), err)
+		s.complaints.log(s.log, opName(r), err)
 	}
 	r.RespondError(n)
 }
 
 // try makes an error of a handler's panic. Handlers answer last, so one that
 // panics has not answered.
-func (m *Mount) try(ctx context.Context, r fuse.Request) (err error) {
+func (s *server) try(ctx context.Context, r fuse.Request) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			m.log.Error("a bug: request failed", "op", opName(r), "panic", p, "stack", string(debug.Stack()))
+			s.log.Error("a bug: request failed", "op", opName(r), "panic", p, "stack", string(debug.Stack()))
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	return m.dispatch(ctx, r)
-}
-
-// dispatch has a request answered by its handler, which returns nil if it
-// answered.
-func (m *Mount) dispatch(ctx context.Context, r fuse.Request) error {
-	switch r := r.(type) {
-	case *fuse.LookupRequest:
-		return m.lookup(ctx, r)
-	case *fuse.GetattrRequest:
-		return m.getattr(ctx, r)
-	case *fuse.SetattrRequest:
-		return m.setattr(ctx, r)
-	case *fuse.CreateRequest:
-		return m.create(ctx, r)
-	case *fuse.OpenRequest:
-		return m.open(ctx, r)
-	case *fuse.ReadRequest:
-		if r.Dir {
-			return m.readdir(ctx, r)
-		}
-		return m.readFile(ctx, r)
-	case *fuse.WriteRequest:
-		return m.write(ctx, r)
-	case *fuse.FlushRequest:
-		return m.flush(ctx, r)
-	case *fuse.FsyncRequest:
-		return m.fsync(ctx, r)
-	case *fuse.ReleaseRequest:
-		m.release(r)
-	case *fuse.MkdirRequest:
-		return m.mkdir(ctx, r)
-	case *fuse.MknodRequest:
-		return m.mknod(ctx, r)
-	case *fuse.SymlinkRequest:
-		return m.symlink(ctx, r)
-	case *fuse.ReadlinkRequest:
-		return m.readlink(ctx, r)
-	case *fuse.LinkRequest:
-		return m.link(ctx, r)
-	case *fuse.RemoveRequest:
-		return m.remove(ctx, r)
-	case *fuse.RenameRequest:
-		return m.rename(ctx, r)
-	case *fuse.GetxattrRequest:
-		return m.getxattr(ctx, r)
-	case *fuse.ListxattrRequest:
-		return m.listxattr(ctx, r)
-	case *fuse.SetxattrRequest:
-		return m.setxattr(ctx, r)
-	case *fuse.RemovexattrRequest:
-		return m.removexattr(ctx, r)
-	case *fuse.FAllocateRequest:
-		return m.fallocate(ctx, r)
-	case *fuse.StatfsRequest:
-		return m.statfs(ctx, r)
-	case *fuse.DestroyRequest:
-		r.Respond()
-	case *fuse.UnrecognizedRequest:
-		return m.unrecognized(ctx, r)
-	default:
-		return syscall.ENOSYS // the kernel then does without
-	}
-	return nil
-}
-
-// unrecognized answers what the library doesn't know.
-func (m *Mount) unrecognized(ctx context.Context, r *fuse.UnrecognizedRequest) error {
-	switch r.Opcode {
-	case opReaddirplus:
-		return m.readdirplus(ctx, r)
-	case opRename2:
-		return m.rename2(ctx, r)
-	case opLseek:
-		return m.lseek(ctx, r)
-	case opCopyFileRange:
-		return m.copyRange(ctx, r)
-	case opStatx:
-		return m.statx(ctx, r)
-	case opTmpfile:
-		return m.tmpfile(ctx, r)
-	}
-	return syscall.ENOSYS
+	return s.to.dispatch(ctx, r)
 }
 
 // opName is what a log line calls a request.

@@ -48,7 +48,8 @@ func TestReadersAreStartedAndLeave(t *testing.T) {
 
 func TestPanicBecomesAnError(t *testing.T) {
 	var said strings.Builder
-	m := &Mount{log: slog.New(slog.NewTextHandler(&said, nil))} // without a table every look-up panics
+	m := &Mount{} // without a table every look-up panics
+	m.init(m, slog.New(slog.NewTextHandler(&said, nil)))
 	err := m.try(context.Background(), &fuse.LookupRequest{Name: "secret"})
 	if err == nil || errno(err).Error() != "input/output error" {
 		t.Fatalf("got %v", err)
@@ -205,7 +206,8 @@ func TestMayAllowOther(t *testing.T) {
 }
 
 func TestErrorOfTheKernelIsTold(t *testing.T) {
-	m := &Mount{dir: "/x", over: make(chan struct{}), cancel: func() {}}
+	m := &Mount{dir: "/x", over: make(chan struct{})}
+	m.cancel = func() {}
 	m.lost(errors.New("bad file descriptor"))
 	close(m.over)
 	if err := m.Wait(); err == nil || !strings.Contains(err.Error(), "bad file") {

@@ -14,10 +14,6 @@ import (
 	"satchel/fs/volume"
 )
 
-// opTimeout bounds every call that may have to fetch: a dead network gives an
-// error, never a hung file manager.
-const opTimeout = 30 * time.Second
-
 // The folders that belong to no volume.
 const (
 	public  = "Public"
@@ -73,7 +69,7 @@ func (n *Node) Attr(ctx context.Context) (Attr, error) {
 	if n.in == nil {
 		return n.fixedAttr(), nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := limit(ctx)
 	defer cancel()
 	info, err := n.in.Info(ctx)
 	if err != nil {
@@ -213,7 +209,7 @@ func kindMode(m os.FileMode) (tree.Kind, uint32) {
 // Lookup returns the node of a name in the folder. Looking up a name under
 // Public or People opens that volume.
 func (n *Node) Lookup(ctx context.Context, name string) (*Node, error) {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := limit(ctx)
 	defer cancel()
 	if n.in != nil {
 		c, err := n.in.Lookup(ctx, name)
@@ -246,7 +242,7 @@ func join(dir, name string) string {
 
 // ReadDir returns the folder's entries in the order of their names.
 func (n *Node) ReadDir(ctx context.Context) ([]DirEntry, error) {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := limit(ctx)
 	defer cancel()
 	if n.in == nil {
 		return n.fixedEntries(), nil
@@ -283,7 +279,7 @@ func (n *Node) fixedEntries() []DirEntry {
 // Create makes what o says as name in the folder. A file that is there is
 // returned, unless o.Exclusive; anything else that is there is os.ErrExist.
 func (n *Node) Create(ctx context.Context, name string, o CreateOptions) (*Node, error) {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := limit(ctx)
 	defer cancel()
 	if n.in == nil {
 		if o.Mode.IsDir() && n.dir != "" {
@@ -335,7 +331,7 @@ func (n *Node) Remove(ctx context.Context, name string, dir bool) error {
 	if n.in == nil {
 		return fmt.Errorf("%s stays: %w", join(n.dir, name), os.ErrPermission)
 	}
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := limit(ctx)
 	defer cancel()
 	return n.in.Remove(ctx, name, dir)
 }
@@ -347,7 +343,7 @@ func (n *Node) Rename(ctx context.Context, oldName string, newDir *Node, newName
 	if n.in == nil || newDir.in == nil {
 		return fmt.Errorf("%s stays where it is: %w", join(n.dir, oldName), os.ErrPermission)
 	}
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := limit(ctx)
 	defer cancel()
 	if n.in.Volume() == newDir.in.Volume() {
 		return n.in.Rename(ctx, oldName, newDir.in, newName, noReplace)
@@ -360,7 +356,7 @@ func (n *Node) SetAttr(ctx context.Context, s SetAttr) (Attr, error) {
 	if n.in == nil {
 		return Attr{}, os.ErrPermission
 	}
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := limit(ctx)
 	defer cancel()
 	c := volume.Change{UID: s.UID, GID: s.GID, Size: s.Size, Touch: s.Touch}
 	if s.Mode != nil {
@@ -393,7 +389,7 @@ func (n *Node) Link(ctx context.Context, dir *Node, name string) error {
 	if n.in == nil || dir.in == nil {
 		return os.ErrPermission
 	}
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := limit(ctx)
 	defer cancel()
 	return n.in.Link(ctx, dir.in, name)
 }
@@ -403,7 +399,7 @@ func (n *Node) Unnamed(ctx context.Context, o CreateOptions) (*Node, error) {
 	if n.in == nil {
 		return nil, os.ErrPermission
 	}
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := limit(ctx)
 	defer cancel()
 	_, mode := kindMode(o.Mode)
 	c, err := n.in.Unnamed(ctx, volume.New{Kind: tree.File, Mode: mode, UID: o.UID, GID: o.GID})
@@ -418,7 +414,7 @@ func (n *Node) Exchange(ctx context.Context, name string, to *Node, toName strin
 	if n.in == nil || to.in == nil {
 		return os.ErrPermission
 	}
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := limit(ctx)
 	defer cancel()
 	return n.in.Exchange(ctx, name, to.in, toName)
 }
@@ -447,7 +443,7 @@ func (n *Node) Open(ctx context.Context, flags int) (*Handle, error) {
 	if n.in == nil {
 		return nil, syscall.EISDIR
 	}
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := limit(ctx)
 	defer cancel()
 	write := flags&syscall.O_ACCMODE != syscall.O_RDONLY
 	h, err := n.in.Open(ctx, write, flags&syscall.O_APPEND != 0, flags&syscall.O_TRUNC != 0)
@@ -459,28 +455,28 @@ func (n *Node) Open(ctx context.Context, flags int) (*Handle, error) {
 
 // ReadAt reads with the rules of io.ReaderAt.
 func (h *Handle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := limit(ctx)
 	defer cancel()
 	return h.h.ReadAt(ctx, p, off)
 }
 
 // WriteAt writes all of p at off; at the end if the file was opened with O_APPEND.
 func (h *Handle) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := limit(ctx)
 	defer cancel()
 	return h.h.WriteAt(ctx, p, off)
 }
 
 // Allocate is fallocate(2).
 func (h *Handle) Allocate(ctx context.Context, mode uint32, off, length int64) error {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := limit(ctx)
 	defer cancel()
 	return h.h.Allocate(ctx, mode, off, length)
 }
 
 // Seek finds data or a hole, as lseek(2) does.
 func (h *Handle) Seek(ctx context.Context, off int64, whence int) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := limit(ctx)
 	defer cancel()
 	return h.h.Seek(ctx, off, whence)
 }
@@ -488,7 +484,7 @@ func (h *Handle) Seek(ctx context.Context, off int64, whence int) (int64, error)
 // CopyRange copies n bytes of h to another file, without their being read where
 // that can be. It returns how many there were.
 func (h *Handle) CopyRange(ctx context.Context, off int64, to *Handle, toOff, n int64) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := limit(ctx)
 	defer cancel()
 	return volume.CopyRange(ctx, h.h, off, to.h, toOff, n)
 }

@@ -76,6 +76,9 @@ func (v *Volume) readFrames(ctx context.Context, ref tree.Ref, head *crypto.Segm
 	return err
 }
 
+// frameBuffers are for frames of which a part is wanted.
+var frameBuffers = sync.Pool{New: func() any { return new([crypto.FrameSize]byte) }}
+
 // openFrame puts what of frame i lies in p, the bytes from off on, there.
 func openFrame(head *crypto.SegmentHeader, i int, sealed, p []byte, off int) error {
 	at := i*crypto.FrameSize - off
@@ -84,7 +87,9 @@ func openFrame(head *crypto.SegmentHeader, i int, sealed, p []byte, off int) err
 		_, err := head.AppendFrame(p[at:at:at+whole], i, sealed)
 		return err
 	}
-	plain, err := head.OpenFrame(i, sealed)
+	buf := frameBuffers.Get().(*[crypto.FrameSize]byte)
+	defer frameBuffers.Put(buf)
+	plain, err := head.AppendFrame(buf[:0], i, sealed)
 	if err != nil {
 		return err
 	}

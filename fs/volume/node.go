@@ -69,12 +69,10 @@ func (v *Volume) node(info tree.Info) *Node {
 // inode derives a node's number from its identity: stable over restarts, and
 // without meaning to anybody else.
 func (v *Volume) inode(id tree.Identity) uint64 {
-	h := crypto.NewHasher()
-	h.Write(v.opt.Secret[:])
-	h.Write([]byte(v.opt.Label))
-	h.Write([]byte{0})
-	h.Write(id[:])
-	n := binary.BigEndian.Uint64(h.Sum(nil))
+	b := append(make([]byte, 0, 128), v.opt.Secret[:]...)
+	b = append(append(b, v.opt.Label...), 0)
+	h := crypto.Sum(append(b, id[:]...))
+	n := binary.BigEndian.Uint64(h[:])
 	if n < 2 {
 		n = 2
 	}

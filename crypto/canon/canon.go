@@ -89,7 +89,7 @@ func Marshal(v any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode %T: %w", v, err)
 	}
-	if p.keeps {
+	if p.keeps && carries(reflect.ValueOf(v)) {
 		if b, err = weave(b, reflect.ValueOf(v)); err != nil {
 			return nil, fmt.Errorf("encode %T: %w", v, err)
 		}

@@ -33,6 +33,38 @@ func weave(data []byte, v reflect.Value) ([]byte, error) {
 	return w.finish(w.value(v))
 }
 
+// carries tells whether a struct in v has an Extra: nearly none has, and then there
+// is nothing to weave.
+func carries(v reflect.Value) bool {
+	p, err := planOf(v.Type())
+	if err != nil || !p.keeps || !walked(v.Type()) {
+		return err != nil
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		return !v.IsNil() && carries(v.Elem())
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if carries(v.Index(i)) {
+				return true
+			}
+		}
+		return false
+	case reflect.Struct:
+	default:
+		return false // a map keeps none
+	}
+	if p.extra >= 0 && v.Field(p.extra).Len() > 0 {
+		return true
+	}
+	for _, i := range p.fields {
+		if carries(v.Field(i)) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(p.list, func(i int) bool { return carries(v.Field(i)) })
+}
+
 func (w *walker) finish(err error) ([]byte, error) {
 	if err != nil || w.out == nil {
 		return w.src, err

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -142,19 +143,27 @@ func (r *rules) namespaceOf(ns *namespace) Namespace {
 	return n
 }
 
-// Preordered returns the height of the outstanding preorder of a name or
-// namespace with that hash; ok is false if there is none that could be used in
-// the next block.
-func (ix *Index) Preordered(hash [20]byte) (height int, ok bool) {
+// A Preorder is one of a name or namespace. Whoever sees it in a transaction can
+// copy its hash into one of his own: only with its Sender and a Fee that is enough
+// is it any use.
+type Preorder struct {
+	Height int
+	Sender []byte // script
+	Fee    int64  // that it burnt, satoshi
+}
+
+// Preordered returns the outstanding preorder of a name or namespace with that
+// hash; ok is false if there is none that could be used in the next block.
+func (ix *Index) Preordered(hash [20]byte) (found Preorder, ok bool) {
 	err := ix.read(func(r *rules) error {
 		for _, kind := range []byte{'?', '*'} {
 			if p := r.outstanding(kind, hash); p != nil {
-				height, ok = p.Height, true
+				found, ok = Preorder{p.Height, p.Sender, p.Fee}, true
 			}
 		}
 		return nil
 	})
-	return height, ok && err == nil
+	return found, ok && err == nil
 }
 
 // NamesOf returns the names that a script owns, sorted; expired and revoked
@@ -172,14 +181,17 @@ func (ix *Index) NamesOf(owner []byte) (names []Name, err error) {
 
 // Price returns what a preorder or renewal of the name costs in satoshi, now;
 // os.ErrNotExist if its namespace was never revealed.
-func (ix *Index) Price(n Name) (sat int64, err error) {
+func (ix *Index) Price(n Name) (sat int64, err error) { return ix.PriceAt(n, 0) }
+
+// PriceAt is Price as it was for a preorder in the block at a height; at 0, now.
+func (ix *Index) PriceAt(n Name, height int) (sat int64, err error) {
 	err = ix.read(func(r *rules) error {
 		ns := r.s.namespace(n.Namespace())
 		if r.s.err == nil && ns == nil {
 			return fmt.Errorf("namespace %q: %w", n.Namespace(), os.ErrNotExist)
 		}
 		if r.s.err == nil {
-			sat = satoshi(ix.p.price(n, ns, r.height))
+			sat = satoshi(ix.p.price(n, ns, cmp.Or(height, r.height)))
 		}
 		return nil
 	})

@@ -162,7 +162,7 @@ func (r *Registrar) push(ctx context.Context, e *entry, o *operation, key *btcec
 		}
 		return r.rebuild(ctx, e, o, coins, nil, key, 0)
 	}
-	at, height, err := r.where(ctx, t, coins)
+	at, height, err := r.where(ctx, e, t, coins)
 	if err != nil {
 		return false, err
 	}
@@ -222,10 +222,11 @@ func (r *Registrar) gone(e *entry, t *Tx, why error) (moved bool, err error) {
 		e.State = fmt.Sprintf("coins of %v are gone (%v); waits until that is sure", t.Txid(), why)
 		return false, nil
 	}
-	t.Void, e.lost = true, 0
+	t.Void = true
 	if err := r.save(e); err != nil {
 		return false, err
 	}
+	e.lost = 0
 	if e.voided++; e.voided > maxVoid {
 		e.voided = 0 // whoever comes again may try again
 		return false, fmt.Errorf("%d transactions in a row can't be mined: %w", maxVoid+1, why)
@@ -337,7 +338,7 @@ func (r *Registrar) refused(ctx context.Context, e *entry, o *operation, t *Tx, 
 	if err != nil {
 		return false, r.coinsError(e, err)
 	}
-	at, _, err := r.where(ctx, t, coins)
+	at, _, err := r.where(ctx, e, t, coins)
 	switch {
 	case err != nil:
 		return false, err

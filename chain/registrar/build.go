@@ -59,12 +59,15 @@ func (r *Registrar) rebuild(ctx context.Context, e *entry, o *operation, coins [
 		}
 		t.Signed, t.Raw = true, encode(t.msg)
 	}
-	e.agreed, e.funded, e.lost = false, 0, 0
 	if old != nil && !old.Signed {
 		old.Void = true
 	}
 	e.Txs = append(e.Txs, t)
-	return true, r.save(e)
+	if err := r.save(e); err != nil {
+		return false, err
+	}
+	e.agreed, e.funded, e.lost = false, 0, 0
+	return true, nil
 }
 
 // paid says if an operation was paid for and did nothing that lasted.
@@ -116,7 +119,7 @@ func (r *Registrar) conflicts(ctx context.Context, e *entry, coins []bitcoin.Out
 	pending := make(map[chainhash.Hash]bool)
 	for i := range e.Txs {
 		t := &e.Txs[i]
-		at, _, err := r.where(ctx, t, coins)
+		at, _, err := r.where(ctx, e, t, coins)
 		if err != nil {
 			return nil, 0, err
 		}

@@ -107,7 +107,7 @@ func (r *Registrar) PriceList(ctx context.Context, g Goal) (Quote, error) {
 	var plan []*operation
 	var err error
 	if g.Op == OpNamespace {
-		plan = r.openNamespace(&g)
+		plan, err = r.openNamespace(&g)
 	} else {
 		plan, err = r.create(&g, chain.Name(g.Subject))
 	}

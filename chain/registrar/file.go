@@ -86,6 +86,7 @@ func parseJob(b []byte, r *Registrar) (*entry, error) {
 			return nil, fmt.Errorf("transaction %d: %w", i, err)
 		}
 	}
+	e.kept = e.copy()
 	e.publish()
 	return e, nil
 }
@@ -93,12 +94,25 @@ func parseJob(b []byte, r *Registrar) (*entry, error) {
 const newPrefix = ".new-"
 
 // save writes an entry to its file, so that a crash leaves the old or the new one.
+// If it can't, the job is what it was when it was saved last: nothing is sent that
+// a crash would forget.
 func (r *Registrar) save(e *entry) error {
 	defer e.publish()
+	if err := r.write(e); err != nil {
+		state, problem := e.State, e.Problem
+		e.Job = e.kept.copy()
+		e.State, e.Problem = state, problem
+		return fmt.Errorf("queue of name operations: %w", err)
+	}
+	e.kept = e.copy()
+	return nil
+}
+
+func (r *Registrar) write(e *entry) error {
 	if r.Dir == "" {
 		return nil
 	}
-	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
+	if err := r.makeDir(); err != nil {
 		return err
 	}
 	b, err := json.Marshal(e.Job)
@@ -121,7 +135,18 @@ func (r *Registrar) save(e *entry) error {
 		return err
 	}
 	e.saved = true
-	return r.syncDir()
+	return syncDir(r.Dir)
+}
+
+// makeDir makes the queue's folder, for good.
+func (r *Registrar) makeDir() error {
+	if _, err := os.Stat(r.Dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(r.Dir))
 }
 
 // drop removes an entry's file.
@@ -133,11 +158,11 @@ func (r *Registrar) drop(e *entry) error {
 		return err
 	}
 	e.saved = false
-	return r.syncDir()
+	return syncDir(r.Dir)
 }
 
-func (r *Registrar) syncDir() error {
-	d, err := os.Open(r.Dir)
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/btcsuite/btcd/wire/v2"
 
@@ -64,7 +65,7 @@ func (r *Registrar) planRegister(g *Goal) ([]*operation, error) {
 // create gives a name's preorder, if it is not there yet, its registration and
 // its first update.
 func (r *Registrar) create(g *Goal, n chain.Name) ([]*operation, error) {
-	if err := r.checkQuota(g.Owner); err != nil {
+	if err := r.checkQuota(g, g.Owner); err != nil {
 		return nil, err
 	}
 	ns, err := r.Index.Namespace(n.Namespace())
@@ -78,21 +79,45 @@ func (r *Registrar) create(g *Goal, n chain.Name) ([]*operation, error) {
 		change: 2,
 		done:   func() bool { _, err := r.owned(n, g.Owner); return err == nil },
 	}
-	hash := ops.HashName(g.Subject, g.Owner, r.address(g.Owner))
-	if _, ok := r.Index.Preordered(hash); ok {
-		return []*operation{register, r.update(g)}, nil
-	}
 	price, err := r.Index.Price(n)
 	if err != nil {
 		return nil, fmt.Errorf("price of %s: %w", n, err)
 	}
-	preorder := r.burn("preorder", price, hash)
+	hash := ops.HashName(g.Subject, g.Owner, r.address(g.Owner))
+	switch ok, err := r.preordered(g, hash); {
+	case err != nil:
+		return nil, err
+	case ok:
+		return []*operation{register, r.update(g)}, nil
+	}
+	preorder := r.burn("preorder", g, price, hash)
 	preorder.wire = func(c [16]byte) ops.Operation { return ops.NamePreorder{Hash: hash, Consensus: c} }
 	return []*operation{preorder, register, r.update(g)}, nil
 }
 
+// preordered tells whether the goal's preorder is there. One of the same hash that
+// somebody else sent, who copied it from a transaction that was on its way, or that
+// paid too little, is good for nothing, and what it hides must not be shown.
+func (r *Registrar) preordered(g *Goal, hash [20]byte) (bool, error) {
+	p, ok := r.Index.Preordered(hash)
+	if !ok {
+		return false, nil
+	}
+	price, err := r.Index.NamespacePrice(g.Subject), error(nil)
+	if g.Op == OpRegister {
+		price, err = r.Index.PriceAt(chain.Name(g.Subject), p.Height)
+	}
+	if err != nil {
+		return false, fmt.Errorf("price of %s: %w", g.Subject, err)
+	}
+	if !bytes.Equal(p.Sender, g.Owner) || p.Fee < price {
+		return false, fmt.Errorf("%s: somebody else preordered it under the same hash in block %d, or for less than %d satoshi; try again when that preorder has expired, or with another owner's address: %w", g.Subject, p.Height, price, ErrTaken)
+	}
+	return true, nil
+}
+
 // burn begins a preorder.
-func (r *Registrar) burn(what string, price int64, hash [20]byte) *operation {
+func (r *Registrar) burn(what string, g *Goal, price int64, hash [20]byte) *operation {
 	price = max(price, Dust)
 	return &operation{
 		what:   what,
@@ -101,7 +126,7 @@ func (r *Registrar) burn(what string, price int64, hash [20]byte) *operation {
 		outs:   []*wire.TxOut{wire.NewTxOut(price, ops.BurnScript())},
 		change: 1,
 		burnt:  price,
-		done:   func() bool { _, ok := r.Index.Preordered(hash); return ok },
+		done:   func() bool { ok, err := r.preordered(g, hash); return ok && err == nil },
 	}
 }
 
@@ -201,7 +226,7 @@ func (r *Registrar) renew(g *Goal, n chain.Name) (*operation, error) {
 }
 
 func (r *Registrar) transfer(g *Goal) (*operation, error) {
-	if err := r.checkQuota(g.To); err != nil {
+	if err := r.checkQuota(g, g.To); err != nil {
 		return nil, err
 	}
 	return &operation{
@@ -234,12 +259,12 @@ func (r *Registrar) planNamespace(g *Goal) ([]*operation, error) {
 	case !ops.IsPubKeyHash(g.Owner):
 		return nil, fmt.Errorf("namespace %s: its owner must be a p2pkh address", id)
 	}
-	return r.openNamespace(g), nil
+	return r.openNamespace(g)
 }
 
 // openNamespace gives all that opens a namespace of which there is nothing yet but
 // maybe its preorder.
-func (r *Registrar) openNamespace(g *Goal) []*operation {
+func (r *Registrar) openNamespace(g *Goal) ([]*operation, error) {
 	id := g.Subject
 	reveal := &operation{
 		what:   "namespace reveal",
@@ -253,12 +278,12 @@ func (r *Registrar) openNamespace(g *Goal) []*operation {
 		plan = append(plan, r.ready(g))
 	}
 	hash := ops.HashName(id, g.Owner, r.address(g.Owner))
-	if _, ok := r.Index.Preordered(hash); ok {
-		return plan
+	if ok, err := r.preordered(g, hash); ok || err != nil {
+		return plan, err
 	}
-	preorder := r.burn("namespace preorder", r.Index.NamespacePrice(id), hash)
+	preorder := r.burn("namespace preorder", g, r.Index.NamespacePrice(id), hash)
 	preorder.wire = func(c [16]byte) ops.Operation { return ops.NamespacePreorder{Hash: hash, Consensus: c} }
-	return append([]*operation{preorder}, plan...)
+	return append([]*operation{preorder}, plan...), nil
 }
 
 func (r *Registrar) planReady(g *Goal) ([]*operation, error) {
@@ -343,13 +368,36 @@ func (r *Registrar) owned(n chain.Name, script []byte) (chain.Record, error) {
 	return rec, nil
 }
 
-func (r *Registrar) checkQuota(script []byte) error {
-	p := r.Index.Params()
+// checkQuota says whether the script may own one name more: besides those that it
+// has, and those that jobs before g's will bring it, for which it pays first.
+func (r *Registrar) checkQuota(g *Goal, script []byte) error {
 	names, err := r.Index.NamesOf(script)
-	if err == nil && len(names) >= p.Quota {
-		err = fmt.Errorf("%s has %d names: %w", r.address(script), len(names), ErrQuota)
+	if err != nil {
+		return err
 	}
-	return err
+	for _, e := range r.open() {
+		if &e.Goal == g {
+			break
+		}
+		if n := chain.Name(e.Subject); bytes.Equal(e.brings(), script) && !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	if len(names) >= r.Index.Params().Quota {
+		return fmt.Errorf("%s has %d names, with those that are under way: %w", r.address(script), len(names), ErrQuota)
+	}
+	return nil
+}
+
+// brings returns whose name a goal's will be, nil if nobody's.
+func (g *Goal) brings() []byte {
+	switch g.Op {
+	case OpRegister:
+		return g.Owner
+	case OpTransfer, OpImport:
+		return g.To
+	}
+	return nil
 }
 
 func (r *Registrar) address(script []byte) string { return ops.Address(script, r.Index.Params().Chain) }

@@ -26,13 +26,20 @@ type entry struct {
 	funded  int  // how often coins were asked for
 	agreed  bool // to pay a second time
 
+	kept Job // as it was saved last
 	snap atomic.Pointer[Job]
+}
+
+// copy returns the job with lists of its own.
+func (j *Job) copy() Job {
+	c := *j
+	c.Txs, c.Steps = slices.Clone(j.Txs), slices.Clone(j.Steps)
+	return c
 }
 
 // publish shows the entry to others.
 func (e *entry) publish() {
-	j := e.Job
-	j.Txs, j.Steps = slices.Clone(j.Txs), slices.Clone(j.Steps)
+	j := e.copy()
 	e.snap.Store(&j)
 }
 
@@ -130,7 +137,7 @@ func (r *Registrar) Add(ctx context.Context, g Goal, t Terms) (id int, err error
 	}
 	if e.ended {
 		e.State = stateDone
-	} else if err := r.save(e); err != nil {
+	} else if err := r.add(e); err != nil {
 		return 0, err
 	}
 	e.publish()
@@ -139,6 +146,16 @@ func (r *Registrar) Add(ctx context.Context, g Goal, t Terms) (id int, err error
 	r.last = e.ID
 	r.jobs = append(r.jobs, e)
 	return e.ID, nil
+}
+
+// add saves a new job, or leaves nothing of it.
+func (r *Registrar) add(e *entry) error {
+	e.kept = e.copy()
+	err := r.save(e)
+	if err != nil && e.saved {
+		_ = r.drop(e)
+	}
+	return err
 }
 
 // since sets from which block on a renewal counts for the goal.
@@ -167,9 +184,12 @@ func (r *Registrar) amend(e *entry, g Goal, t Terms) error {
 			tx.Void = true
 		}
 	}
-	e.agreed = slices.ContainsFunc(e.Txs, func(t Tx) bool { return t.Spent })
 	e.Goal, e.Terms = g, t
-	return r.save(e)
+	if err := r.save(e); err != nil {
+		return err
+	}
+	e.agreed = slices.ContainsFunc(e.Txs, func(t Tx) bool { return t.Spent })
+	return nil
 }
 
 // ahead returns the first job that an entry has to wait for, nil if there is none.
@@ -194,22 +214,51 @@ func (r *Registrar) Cancel(ctx context.Context, id int) error {
 	if e == nil || e.ended {
 		return fmt.Errorf("job %d is not in the queue", id)
 	}
-	if tx := e.underWay(); tx != nil && !e.refused {
+	tx := e.underWay()
+	if tx == nil {
+		if tx, err = r.waiting(ctx, e); err != nil {
+			return err
+		}
+	}
+	if tx != nil && !e.refused {
 		return fmt.Errorf("%s of %s was sent in transaction %v, which can't be called back: %w", tx.Op, e.Subject, tx.Txid(), ErrBusy)
 	}
 	return r.end(e, stateOut)
 }
 
 // underWay returns the transaction that was sent last and is not known to have
-// taken effect, nil if there is none.
+// taken effect, nil if there is none. What is to take its place and waits to be
+// signed changes nothing about that.
 func (j *Job) underWay() *Tx {
-	if len(j.Txs) == 0 {
-		return nil
-	}
-	if tx := &j.Txs[len(j.Txs)-1]; tx.Signed && !tx.Done && !tx.Void {
-		return tx
+	for i := len(j.Txs) - 1; i >= 0; i-- {
+		if tx := &j.Txs[i]; tx.Signed && !tx.Done && !tx.Void {
+			return tx
+		}
 	}
 	return nil
+}
+
+// waiting returns a transaction that was given up but may be mined yet, nil if
+// there is none.
+func (r *Registrar) waiting(ctx context.Context, e *entry) (*Tx, error) {
+	gone := func(t Tx) bool { return !t.Signed || t.Done || t.Spent }
+	if !slices.ContainsFunc(e.Txs, func(t Tx) bool { return !gone(t) }) {
+		return nil, nil
+	}
+	coins, err := r.Chain.Unspent(ctx, e.Owner)
+	if err != nil {
+		return nil, r.coinsError(e, err)
+	}
+	for i := range e.Txs {
+		t := &e.Txs[i]
+		if gone(*t) {
+			continue
+		}
+		if at, _, err := r.where(ctx, e, t, coins); err != nil || at == unseen || at == pooled {
+			return t, err
+		}
+	}
+	return nil, nil
 }
 
 // end takes an entry out of the queue.

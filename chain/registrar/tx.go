@@ -87,13 +87,45 @@ const (
 	gone                // coins of it are spent or undone, and it can't be seen
 )
 
-// where finds a transaction: among its owner's coins, or, as some sources don't
-// tell of coins in the memory pool, by asking for it.
-func (r *Registrar) where(ctx context.Context, t *Tx, coins []bitcoin.Output) (at place, height int, err error) {
-	at, height = t.where(coins)
-	src, ok := r.Chain.(bitcoin.PrevTxer)
-	if at != gone || !ok || !t.Signed || t.Done || t.Spent {
+// where finds a job's transaction: among its owner's coins; by what was made of its
+// change; or, as some sources don't tell of coins in the memory pool, by asking for
+// it. One of which coins are spent by others of the job, which wait, may still take
+// their place: it is unseen.
+func (r *Registrar) where(ctx context.Context, e *entry, t *Tx, coins []bitcoin.Output) (at place, height int, err error) {
+	if at, height, err = r.whereAlone(ctx, e, t, coins); at != gone || err != nil {
+		return at, height, err
+	}
+	for _, c := range t.coins(e.Owner) {
+		there := has(coins, c.OutPoint)
+		for i := 0; i < len(e.Txs) && !there; i++ {
+			u := &e.Txs[i]
+			if u == t || !u.Signed || !u.spends(c.OutPoint) {
+				continue
+			}
+			is, _, err := r.whereAlone(ctx, e, u, coins)
+			if err != nil {
+				return gone, 0, err
+			}
+			there = is == pooled
+		}
+		if !there {
+			return gone, 0, nil
+		}
+	}
+	return unseen, 0, nil
+}
+
+// whereAlone is where without a look at what else spends the coins.
+func (r *Registrar) whereAlone(ctx context.Context, e *entry, t *Tx, coins []bitcoin.Output) (at place, height int, err error) {
+	if at, height = t.where(coins); at != gone {
 		return at, height, nil
+	}
+	if height = e.minedAbove(t, coins); height > 0 {
+		return mined, height, nil
+	}
+	src, ok := r.Chain.(bitcoin.PrevTxer)
+	if !ok || !t.Signed || t.Done || t.Spent {
+		return gone, 0, nil
 	}
 	switch _, err := src.PrevTx(ctx, t.Txid()); {
 	case err == nil:
@@ -103,6 +135,25 @@ func (r *Registrar) where(ctx context.Context, t *Tx, coins []bitcoin.Output) (a
 	default:
 		return gone, 0, fmt.Errorf("transaction %v: %w", t.Txid(), err)
 	}
+}
+
+// minedAbove returns the height of a block that can't be without t: it has a later
+// transaction of the job that spends what t made. It is 0 if there is none.
+func (e *entry) minedAbove(t *Tx, coins []bitcoin.Output) (height int) {
+	id := t.Txid()
+	for i := range e.Txs {
+		u := &e.Txs[i]
+		if u == t || !slices.ContainsFunc(u.msg.TxIn, func(in *wire.TxIn) bool { return in.PreviousOutPoint.Hash == id }) {
+			continue
+		}
+		if at, h := u.where(coins); at == mined {
+			return h
+		}
+		if h := e.minedAbove(u, coins); h > 0 {
+			return h
+		}
+	}
+	return 0
 }
 
 // where finds a transaction among its owner's coins: each one pays its owner

@@ -26,18 +26,13 @@ func TestUnsavedIsNotSent(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "queue")
 	r := p.registrar(dir)
 	id := p.add(r, goalOf(registrar.OpRegister, "ada.id", key), registrar.Terms{})
-	// A file stands in the folder's way.
-	if err := errors.Join(os.Rename(dir, dir+".bak"), os.WriteFile(dir, nil, 0o600)); err != nil {
-		t.Fatal(err)
-	}
+	mend := noDisk(t, dir)
 	for range 2 {
 		if err := p.run(r, id, key); err == nil || errors.Is(err, context.Canceled) || len(p.txs) > 0 {
 			t.Errorf("%v, and %d transactions were sent", err, len(p.txs))
 		}
 	}
-	if err := errors.Join(os.Remove(dir), os.Rename(dir+".bak", dir)); err != nil {
-		t.Fatal(err)
-	}
+	mend()
 	r = p.registrar(dir)
 	p.until(r, id, key, func() { p.mine(); p.empty(1) })
 	if n, sum := p.burnt(); n != 1 {

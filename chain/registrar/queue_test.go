@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/btcsuite/btcd/wire/v2"
@@ -477,10 +479,23 @@ func TestQuote(t *testing.T) {
 	}
 }
 
-// TestAnyWeather crashes, reorganises and disconnects at random. The name is
+// noDisk puts a file in the way of a folder until mend is called.
+func noDisk(t *testing.T, dir string) (mend func()) {
+	t.Helper()
+	if err := errors.Join(os.Rename(dir, dir+".away"), os.WriteFile(dir, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := errors.Join(os.Remove(dir), os.Rename(dir+".away", dir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestAnyWeather crashes, reorganises, disconnects and fails to save at random. The name is
 // registered in the end, and its price was burnt exactly once.
 func TestAnyWeather(t *testing.T) {
-	seeds := 9
+	seeds := 12
 	if testing.Short() {
 		seeds = 3
 	}
@@ -506,11 +521,16 @@ func TestAnyWeather(t *testing.T) {
 					t.Fatalf("no end: %+v", jobs)
 				}
 				p.fail = rnd.IntN(6)
+				mend := func() {}
+				if rnd.IntN(5) == 0 {
+					mend = noDisk(t, dir)
+				}
 				err := p.run(r, id, key)
+				mend()
 				if err == nil {
 					break
 				}
-				if !errors.Is(err, context.Canceled) && !errors.Is(err, errDown) {
+				if !errors.Is(err, context.Canceled) && !errors.Is(err, errDown) && !errors.Is(err, syscall.ENOTDIR) {
 					t.Fatal(err)
 				}
 				p.down, p.fail = nil, 0

@@ -293,7 +293,7 @@ func (g *Registrar) Publish(ctx context.Context) error {
 		}
 		if errors.Is(err, ErrRecord) { // another one came first
 			g.Log.Warn("a record is dropped", "name", s.r.Name, "err", err)
-			err = os.Remove(g.path(s.r.Name))
+			err = g.forget(s)
 		}
 		if err != nil { // others need not wait for it
 			late = errors.Join(late, fmt.Errorf("%s: %w", s.r.Name, err))
@@ -361,18 +361,26 @@ func (g *Registrar) batch(ctx context.Context, waiting []*submission, next []*Re
 }
 
 // published hands over the zone file of a record that is on the chain, and forgets
-// it, unless another one has taken its place meanwhile.
+// it.
 func (g *Registrar) published(ctx context.Context, s *submission) error {
 	if err := g.Put(ctx, []byte(s.Zonefile)); err != nil {
 		return fmt.Errorf("zone file of %s: %w", s.r.Name, err)
 	}
+	return g.forget(s)
+}
+
+// forget takes a record out of the queue, unless another one has taken its place
+// meanwhile.
+func (g *Registrar) forget(s *submission) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if now, err := g.read(s.r.Name); err == nil && now.Record != s.Record {
+	switch now, err := g.read(s.r.Name); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case now.Record != s.Record:
 		return nil
 	}
-	if err := os.Remove(g.path(s.r.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return os.Remove(g.path(s.r.Name))
 }

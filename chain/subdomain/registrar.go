@@ -1,6 +1,7 @@
 package subdomain
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,7 +27,7 @@ import (
 //	GET  /record/NAME   {"state": "queued" or "published", "record": LINE}
 //
 // Refusals are text, with status 409 for a record that doesn't follow the last
-// one, 400 for nonsense, 429 where too much waits.
+// one, 400 for nonsense, 429 where too much waits, or the name's last record is under way.
 type Registrar struct {
 	Name     chain.Name // that carries the records
 	Params   *chain.Params
@@ -79,8 +80,12 @@ func (g *Registrar) Handler() http.Handler {
 	return mux
 }
 
-// errFull reports a queue that takes no more.
-var errFull = errors.New("too many records wait: come again later")
+var (
+	// errFull reports a queue that takes no more.
+	errFull = errors.New("too many records wait: come again later")
+	// errSent reports a record in whose place none can come any more.
+	errSent = errors.New("another record of the name is being published: come again later")
+)
 
 func (g *Registrar) take(w http.ResponseWriter, r *http.Request) {
 	var s submission
@@ -95,7 +100,7 @@ func (g *Registrar) take(w http.ResponseWriter, r *http.Request) {
 	switch err := g.queue(r.Context(), &s); {
 	case errors.Is(err, ErrRecord):
 		http.Error(w, err.Error(), http.StatusConflict)
-	case errors.Is(err, errFull):
+	case errors.Is(err, errFull), errors.Is(err, errSent):
 		http.Error(w, err.Error(), http.StatusTooManyRequests)
 	case err != nil:
 		g.Log.Error("record", "name", s.r.Name, "err", err)
@@ -153,7 +158,11 @@ func (g *Registrar) queue(ctx context.Context, s *submission) error {
 		return nil
 	case err == nil && old.r.Seq == 0 && old.r.Owner != s.r.Owner:
 		return fmt.Errorf("%w: somebody else has asked for %s already", ErrRecord, s.r.Name)
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
+	case err == nil:
+		if sent, err := g.isSent(old.Record); err != nil || sent {
+			return cmp.Or(err, errSent)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
 	waiting, err := g.waiting()
@@ -163,7 +172,7 @@ func (g *Registrar) queue(ctx context.Context, s *submission) error {
 	if len(waiting) >= maxQueue {
 		return errFull
 	}
-	return g.keep(s)
+	return g.write(g.path(s.r.Name), s)
 }
 
 // carried returns the state of a record's name, nil if it has none, and refuses
@@ -196,13 +205,13 @@ func (g *Registrar) read(n chain.Name) (*submission, error) {
 	return s, s.parse()
 }
 
-// keep writes a record to its file, durably.
-func (g *Registrar) keep(s *submission) error {
-	if err := os.MkdirAll(g.Dir, 0o700); err != nil {
+// write writes a file of the queue, durably.
+func (g *Registrar) write(path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
 		return err
 	}
-	b, err := json.Marshal(s)
-	if err != nil {
+	if err := os.MkdirAll(g.Dir, 0o700); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(g.Dir, ".new-*") // mode 0600
@@ -214,7 +223,7 @@ func (g *Registrar) keep(s *submission) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), g.path(s.r.Name)); err != nil {
+	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
 	d, err := os.Open(g.Dir)
@@ -273,22 +282,35 @@ func (g *Registrar) Publish(ctx context.Context) error {
 	g.mu.Lock()
 	waiting, err := g.waiting()
 	g.mu.Unlock()
-	if err != nil || len(waiting) == 0 {
+	if err != nil {
 		return err
 	}
-	if err := g.offer(ctx); err != nil {
-		return err
+	late := g.handOver(ctx)
+	if len(waiting) == 0 {
+		return late
 	}
-	var next []*Record
-	var late error
+	zone, err := g.offer(ctx)
+	if err != nil {
+		return errors.Join(late, err)
+	}
+	next, err := g.settle(ctx, waiting)
+	if late = errors.Join(late, err); len(next) == 0 {
+		return late
+	}
+	return errors.Join(late, g.batch(ctx, zone, next))
+}
+
+// settle takes those that are on the chain, or can't come there any more, out of
+// the queue, and returns the others.
+func (g *Registrar) settle(ctx context.Context, waiting []*submission) (next []*submission, late error) {
 	for _, s := range waiting {
 		state, err := g.carried(ctx, s.r)
 		switch {
 		case err == nil && state != nil && state.Line() == s.Record:
-			err = g.published(ctx, s) // before a crash
+			err = g.published(ctx, s)
 		case err == nil:
 			if err = Follows(g.Params, state, s.r); err == nil {
-				next = append(next, s.r)
+				next = append(next, s)
 			}
 		}
 		if errors.Is(err, ErrRecord) { // another one came first
@@ -299,65 +321,54 @@ func (g *Registrar) Publish(ctx context.Context) error {
 			late = errors.Join(late, fmt.Errorf("%s: %w", s.r.Name, err))
 		}
 	}
-	if len(next) == 0 {
-		return late
-	}
-	return errors.Join(late, g.batch(ctx, waiting, next))
+	return next, late
 }
 
-// offer hands over the last batch, as a crash may have come between its
-// transaction and that.
-func (g *Registrar) offer(ctx context.Context) error {
+// offer hands over the zone file that the name has, which nobody may have done, and
+// returns it.
+func (g *Registrar) offer(ctx context.Context) ([]byte, error) {
 	zone, err := g.Zone(ctx)
 	if err != nil {
-		return fmt.Errorf("zone file of %s: %w", g.Name, err)
+		return nil, fmt.Errorf("zone file of %s: %w", g.Name, err)
 	}
 	if err := g.Put(ctx, zone); err != nil {
-		return err
+		return nil, err
 	}
 	f := Parse(zone)
 	if f.Batch == nil {
-		return nil
+		return zone, nil
 	}
 	records, err := g.Resolver.Fetch(ctx, *f.Batch)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return g.Put(ctx, records)
+	return zone, g.Put(ctx, records)
 }
 
-func (g *Registrar) batch(ctx context.Context, waiting []*submission, next []*Record) error {
-	zone, err := g.Zone(ctx)
-	if err != nil {
-		return fmt.Errorf("zone file of %s: %w", g.Name, err)
-	}
-	zone, records, err := With(zone, next)
-	if err != nil {
+// batch gives the name records by one transaction.
+func (g *Registrar) batch(ctx context.Context, zone []byte, next []*submission) error {
+	b, err := g.prepare(zone, next)
+	if err != nil || b == nil {
 		return err
 	}
-	if err := g.Keep(zone); err != nil {
+	if err := g.Keep(b.Zone); err != nil {
 		return err
 	}
-	if records != nil {
-		if err := g.Keep(records); err != nil {
+	if b.Records != nil {
+		if err := g.Keep(b.Records); err != nil {
 			return err
 		}
 	}
-	if err := g.Update(ctx, zone); err != nil {
+	if err := g.Update(ctx, b.Zone); err != nil {
 		return err
 	}
-	if err := g.offer(ctx); err != nil {
+	if err := g.handOver(ctx); err != nil {
 		return err
 	}
-	for _, s := range waiting {
-		if slices.Contains(next, s.r) {
-			if err := g.published(ctx, s); err != nil {
-				return err
-			}
-		}
-	}
-	g.Log.Info("records are published", "count", len(next), "name", g.Name)
-	return nil
+	next = slices.DeleteFunc(slices.Clone(next), func(s *submission) bool { return !b.has(s.Record) })
+	left, err := g.settle(ctx, next)
+	g.Log.Info("records are published", "count", len(next)-len(left), "name", g.Name)
+	return err
 }
 
 // published hands over the zone file of a record that is on the chain, and forgets

@@ -14,7 +14,7 @@ import (
 // Submit hands a record and the zone file that it names to a registrar. That
 // keeps it until it is published; taking it again is no error.
 func Submit(ctx context.Context, url string, r *Record, zone []byte) error {
-	body, err := json.Marshal(submission{Record: r.Line(), Zonefile: string(zone)})
+	body, err := json.Marshal(submissionOf(r, zone))
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,16 @@
 package subdomain
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"satchel/chain"
 	"satchel/chain/zonefile"
@@ -53,5 +59,128 @@ func TestQueueKeepsNewer(t *testing.T) {
 	}
 	if s, err := w.resolve(); err != nil || s.Line() != newer.Line() || !took {
 		t.Errorf("the record that was taken is lost: %+v, %v", s, err)
+	}
+}
+
+// TestQueueLargerThanBatch fills the queue with more than one file of records holds.
+func TestQueueLargerThanBatch(t *testing.T) {
+	w := newWorld(t)
+	w.update("friends.id")
+	g := office(t, w, t.TempDir())
+	via := []chain.Name{"friends.id"}
+	for i := range 3 {
+		via = append(via, chain.Name(fmt.Sprintf("a%033d.id", i)))
+	}
+	zone := []byte("eve's")
+	size := 0
+	for i := 0; size <= MaxBatch; i++ {
+		r, err := Next(rules, nil, Record{Name: chain.Name(fmt.Sprintf("a%024d.friends.id", i)), Owner: ownerOf("eve"),
+			Value: zonefile.Hash(zone), Via: via}, newKey("eve"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := json.Marshal(submissionOf(r, zone))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(g.path(r.Name), b, 0o600); err != nil { // what takes one syncs it
+			t.Fatal(err)
+		}
+		size += len(r.Line()) + 1
+	}
+	g.ask(t, "ada.friends.id", "ada")
+	for i := range 2 {
+		if err := g.Publish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if left, err := g.waiting(); err != nil || (len(left) == 0) != (i == 1) {
+			t.Errorf("%d: %d wait, %v", i, len(left), err)
+		}
+	}
+	if _, err := w.resolve(); err != nil {
+		t.Error(err)
+	}
+	for h, b := range w.files {
+		if len(b) > MaxBatch {
+			t.Errorf("%x: %d bytes", h, len(b))
+		}
+	}
+}
+
+// TestQueueIsBounded takes nothing more when the queue is as large as it may be, but
+// what comes in place of something else.
+func TestQueueIsBounded(t *testing.T) {
+	w := newWorld(t)
+	w.update("friends.id")
+	g := office(t, w, t.TempDir())
+	g.ask(t, "ada.friends.id", "ada")
+	st, err := os.Stat(g.path("ada.friends.id"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := g.path("large.friends.id")
+	if err := os.WriteFile(large, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, zone := asking(t, "bob.friends.id", "bob")
+	if err := os.Truncate(large, maxQueue-2*st.Size()+1); err != nil { // bob's is as long as ada's
+		t.Fatal(err)
+	}
+	if err := g.queue(t.Context(), submissionOf(r, zone)); !errors.Is(err, errFull) {
+		t.Errorf("one more: %v", err)
+	}
+	again := []byte("shorter")
+	mine, err := Next(rules, nil, Record{Name: "ada.friends.id", Owner: ownerOf("ada"), Value: zonefile.Hash(again), Via: r.Via}, newKey("ada"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.queue(t.Context(), submissionOf(mine, again)); err != nil {
+		t.Errorf("in place of another one: %v", err)
+	}
+	if err := g.queue(t.Context(), submissionOf(r, zone)); err != nil {
+		t.Errorf("when there is room: %v", err)
+	}
+}
+
+// TestQueueOldestFirst has names that come first by their letters wait for others.
+func TestQueueOldestFirst(t *testing.T) {
+	w := newWorld(t)
+	w.update("friends.id")
+	g := office(t, w, t.TempDir())
+	for i, n := range []chain.Name{"zoe.friends.id", "ada.friends.id", "bob.friends.id"} {
+		g.ask(t, n, n.Label())
+		at := time.Unix(int64(1000+i), 0)
+		if err := os.Chtimes(g.path(n), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := g.waiting()
+	if err != nil || len(list) != 3 || list[0].r.Name != "zoe.friends.id" || list[2].r.Name != "bob.friends.id" {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// TestQueueTakesAnyBytes hands in zone files of the greatest length whose JSON is long,
+// or which are no text at all.
+func TestQueueTakesAnyBytes(t *testing.T) {
+	for what, char := range map[string]string{"control characters": "\x01", "escaped ones": "<", "no UTF-8": "\xff", "Latin": "a"} {
+		w := newWorld(t)
+		w.update("friends.id")
+		g := office(t, w, t.TempDir())
+		srv := httptest.NewServer(g.Handler())
+		zone := bytes.Repeat([]byte(char), zonefile.MaxSize)
+		put := make(map[string]bool)
+		g.Put = func(_ context.Context, b []byte) error { put[string(b)] = true; return nil }
+		r, err := Next(rules, nil, Record{Name: "ada.friends.id", Owner: ownerOf("ada"), Value: zonefile.Hash(zone), Via: []chain.Name{"friends.id"}}, newKey("ada"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Submit(t.Context(), srv.URL, r, zone); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err := g.Publish(t.Context()); err != nil || !put[string(zone)] {
+			t.Errorf("%s: it is not handed over, %v", what, err)
+		}
+		srv.Close()
 	}
 }

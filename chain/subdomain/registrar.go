@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"satchel/chain"
 	"satchel/chain/zonefile"
@@ -23,7 +24,8 @@ import (
 // A Registrar takes records over HTTP, keeps them on disk until they are in a zone
 // file of its name, and puts many into one. It has one queue for each folder.
 //
-//	POST /record        {"record": LINE, "zonefile": TEXT}: takes a record with the zone file that it names
+//	POST /record        {"record": LINE, "zonefile": TEXT}: takes a record with the zone file that it names;
+//	                    "bytes": BASE64 stands for a TEXT that is no UTF-8
 //	GET  /record/NAME   {"state": "queued" or "published", "record": LINE}
 //
 // Refusals are text, with status 409 for a record that doesn't follow the last
@@ -49,16 +51,35 @@ type Registrar struct {
 }
 
 const (
-	maxQueue   = 3000 // that fit into one file of records
-	maxRequest = 16 << 10
+	maxQueue   = 8 << 20                              // bytes on disk
+	maxRequest = 6*(maxLine+zonefile.MaxSize) + 1<<10 // a byte takes up to six in JSON
 )
+
+const recordSuffix = ".json"
 
 // A submission is a record with the zone file that it names.
 type submission struct {
 	Record   string `json:"record"`
-	Zonefile string `json:"zonefile"`
+	Zonefile string `json:"zonefile,omitempty"`
+	Bytes    []byte `json:"bytes,omitempty"` // in its place where it is no UTF-8, which JSON can't hold
 
-	r *Record
+	r  *Record
+	at time.Time // when it was queued
+}
+
+func submissionOf(r *Record, zone []byte) *submission {
+	s := &submission{Record: r.Line(), r: r}
+	if s.Zonefile = string(zone); !utf8.Valid(zone) {
+		s.Zonefile, s.Bytes = "", zone
+	}
+	return s
+}
+
+func (s *submission) zone() []byte {
+	if s.Bytes != nil {
+		return s.Bytes
+	}
+	return []byte(s.Zonefile)
 }
 
 // parse checks a submission for itself.
@@ -66,7 +87,7 @@ func (s *submission) parse() (err error) {
 	if s.r, err = ParseLine(s.Record); err != nil {
 		return err
 	}
-	if len(s.Zonefile) > zonefile.MaxSize || zonefile.Hash([]byte(s.Zonefile)) != s.r.Value {
+	if zone := s.zone(); len(zone) > zonefile.MaxSize || zonefile.Hash(zone) != s.r.Value {
 		return fmt.Errorf("%w: the zone file is another one than it names", ErrRecord)
 	}
 	return nil
@@ -165,14 +186,18 @@ func (g *Registrar) queue(ctx context.Context, s *submission) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	waiting, err := g.waiting()
+	b, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	if len(waiting) >= maxQueue {
+	others, err := g.size(s.r.Name)
+	if err != nil {
+		return err
+	}
+	if others+int64(len(b)) > maxQueue {
 		return errFull
 	}
-	return g.write(g.path(s.r.Name), s)
+	return g.write(g.path(s.r.Name), b)
 }
 
 // carried returns the state of a record's name, nil if it has none, and refuses
@@ -191,7 +216,7 @@ func (g *Registrar) carried(ctx context.Context, r *Record) (*State, error) {
 	return state, err
 }
 
-func (g *Registrar) path(n chain.Name) string { return filepath.Join(g.Dir, string(n)+".json") }
+func (g *Registrar) path(n chain.Name) string { return filepath.Join(g.Dir, string(n)+recordSuffix) }
 
 func (g *Registrar) read(n chain.Name) (*submission, error) {
 	b, err := os.ReadFile(g.path(n))
@@ -206,11 +231,7 @@ func (g *Registrar) read(n chain.Name) (*submission, error) {
 }
 
 // write writes a file of the queue, durably.
-func (g *Registrar) write(path string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
+func (g *Registrar) write(path string, b []byte) error {
 	if err := os.MkdirAll(g.Dir, 0o700); err != nil {
 		return err
 	}
@@ -233,24 +254,57 @@ func (g *Registrar) write(path string, v any) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// waiting returns the records that are not on the chain, by name.
-func (g *Registrar) waiting() (list []*submission, err error) {
-	files, err := os.ReadDir(g.Dir)
+// files returns those of a kind in the queue.
+func (g *Registrar) files(suffix string) (list []fs.FileInfo, err error) {
+	all, err := os.ReadDir(g.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	for _, f := range files {
-		name, ok := strings.CutSuffix(f.Name(), ".json")
-		if !ok {
+	for _, f := range all {
+		if !strings.HasSuffix(f.Name(), suffix) {
 			continue
 		}
+		info, err := f.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, info)
+	}
+	return list, nil
+}
+
+// size returns how many bytes the records of other names take.
+func (g *Registrar) size(but chain.Name) (n int64, err error) {
+	files, err := g.files(recordSuffix)
+	for _, f := range files {
+		if f.Name() != string(but)+recordSuffix {
+			n += f.Size()
+		}
+	}
+	return n, err
+}
+
+// waiting returns the records that are not on the chain, the oldest first: nobody's
+// can be pushed back by ever more others.
+func (g *Registrar) waiting() (list []*submission, err error) {
+	files, err := g.files(recordSuffix)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		name := strings.TrimSuffix(f.Name(), recordSuffix)
 		s, err := g.read(chain.Name(name))
 		if err != nil {
 			g.Log.Warn("a record in the queue can't be read", "name", name, "err", err)
 			continue
 		}
+		s.at = f.ModTime()
 		list = append(list, s)
 	}
+	slices.SortStableFunc(list, func(a, b *submission) int { return a.at.Compare(b.at) })
 	return list, nil
 }
 
@@ -276,8 +330,8 @@ func (g *Registrar) Run(ctx context.Context, every time.Duration) {
 	}
 }
 
-// Publish puts all records that wait into one zone file of the name, and returns
-// when everybody can have them. What is broken off goes on with the next call.
+// Publish puts the records that wait, as many as one file of them holds, into one
+// zone file of the name, and returns when everybody can have them. What is broken off goes on with the next call.
 func (g *Registrar) Publish(ctx context.Context) error {
 	g.mu.Lock()
 	waiting, err := g.waiting()
@@ -374,7 +428,7 @@ func (g *Registrar) batch(ctx context.Context, zone []byte, next []*submission) 
 // published hands over the zone file of a record that is on the chain, and forgets
 // it.
 func (g *Registrar) published(ctx context.Context, s *submission) error {
-	if err := g.Put(ctx, []byte(s.Zonefile)); err != nil {
+	if err := g.Put(ctx, s.zone()); err != nil {
 		return fmt.Errorf("zone file of %s: %w", s.r.Name, err)
 	}
 	return g.forget(s)

@@ -122,7 +122,7 @@ func TestRegistrarGoesOn(t *testing.T) {
 		dir := t.TempDir()
 		g := office(t, w, dir)
 		ada, zone := asking(t, "ada.friends.id", "ada")
-		if err := g.queue(t.Context(), &submission{Record: ada.Line(), Zonefile: string(zone), r: ada}); err != nil {
+		if err := g.queue(t.Context(), submissionOf(ada, zone)); err != nil {
 			t.Fatal(err)
 		}
 		g.Update = func(_ context.Context, zone []byte) error {

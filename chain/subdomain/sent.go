@@ -6,10 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"satchel/chain/zonefile"
 )
@@ -35,14 +33,11 @@ func (g *Registrar) sentPath(s *sending) string {
 
 // sent returns what was sent and is not handed over.
 func (g *Registrar) sent() (list []*sending, err error) {
-	files, err := os.ReadDir(g.Dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	files, err := g.files(sentSuffix)
+	if err != nil {
 		return nil, err
 	}
 	for _, f := range files {
-		if !strings.HasSuffix(f.Name(), sentSuffix) {
-			continue
-		}
 		b, err := os.ReadFile(filepath.Join(g.Dir, f.Name()))
 		s := new(sending)
 		if err == nil {
@@ -121,12 +116,7 @@ func (g *Registrar) prepare(zone []byte, next []*submission) (*sending, error) {
 			return s, nil
 		}
 	}
-	var records []*Record
-	for _, s := range next {
-		if now, err := g.read(s.r.Name); err == nil && now.Record == s.Record { // no other took its place
-			records = append(records, s.r)
-		}
-	}
+	records := g.fitting(next)
 	if len(records) == 0 {
 		return nil, nil
 	}
@@ -134,7 +124,27 @@ func (g *Registrar) prepare(zone []byte, next []*submission) (*sending, error) {
 	if s.Zone, s.Records, err = With(zone, records); err != nil {
 		return nil, err
 	}
-	return s, g.write(g.sentPath(s), s)
+	b, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	return s, g.write(g.sentPath(s), b)
+}
+
+// fitting returns the first records, as many as one file of them holds, but for
+// those in whose place another one came.
+func (g *Registrar) fitting(next []*submission) (records []*Record) {
+	size := 0
+	for _, s := range next {
+		if now, err := g.read(s.r.Name); err != nil || now.Record != s.Record {
+			continue
+		}
+		if size += len(s.Record) + 1; size > MaxBatch {
+			break
+		}
+		records = append(records, s.r)
+	}
+	return records
 }
 
 func (s *sending) hasAny(list []*submission) bool {

@@ -1,6 +1,7 @@
 package subdomain
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"path/filepath"
@@ -14,7 +15,7 @@ import (
 func (g *Registrar) ask(t *testing.T, name chain.Name, word string) {
 	t.Helper()
 	r, zone := asking(t, name, word)
-	if err := g.queue(t.Context(), &submission{r.Line(), string(zone), r}); err != nil {
+	if err := g.queue(t.Context(), submissionOf(r, zone)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -64,7 +65,12 @@ func TestSentReachesOthers(t *testing.T) {
 		if tc.other {
 			_ = put(t.Context(), w.files[w.update("friends.id")])
 		}
+		first := true
 		g.Update = func(_ context.Context, zone []byte) error {
+			if again := bytes.Equal(zone, sent); first && again == tc.other {
+				t.Errorf("%s: the same zone file: %v", tc.what, again)
+			}
+			first = false
 			confirm(sent)
 			confirm(zone)
 			return nil
@@ -105,7 +111,7 @@ func TestSentIsNotReplaced(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return g.queue(t.Context(), &submission{r.Line(), string(zone), r})
+		return g.queue(t.Context(), submissionOf(r, zone))
 	}
 	if err := replace(); err != nil {
 		t.Errorf("before it is sent: %v", err)

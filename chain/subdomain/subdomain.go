@@ -268,8 +268,11 @@ func With(zone []byte, records []*Record) (withRecords, batch []byte, err error)
 	}
 	batch = []byte(lines.String())
 	withRecords = fmt.Appendf([]byte(base), "_batch TXT \"batch:%x\"\n", zonefile.Hash(batch))
-	if len(batch) > MaxBatch || len(withRecords) > zonefile.MaxSize {
+	if len(batch) > MaxBatch {
 		return nil, nil, fmt.Errorf("%d records are too many for one batch", len(records))
+	}
+	if len(withRecords) > zonefile.MaxSize {
+		return nil, nil, fmt.Errorf("the zone file, of %d bytes, has no room for the hash of a batch", len(base))
 	}
 	return withRecords, batch, nil
 }

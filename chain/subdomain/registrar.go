@@ -21,6 +21,9 @@ import (
 	"satchel/chain/zonefile"
 )
 
+// resolveTime bounds how long a name is looked for.
+const resolveTime = 10 * time.Second
+
 // A Registrar takes records over HTTP, keeps them on disk until they are in a zone
 // file of its name, and puts many into one. It has one queue for each folder.
 //
@@ -147,7 +150,7 @@ func (g *Registrar) tell(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(answer{"queued", s.Record})
 		return
 	}
-	s, err := g.Resolver.Resolve(r.Context(), name)
+	s, err := g.resolve(r.Context(), name)
 	switch {
 	case errors.Is(err, chain.ErrUnknownName):
 		http.Error(w, "nobody has that name", http.StatusNotFound)
@@ -160,19 +163,72 @@ func (g *Registrar) tell(w http.ResponseWriter, r *http.Request) {
 
 // queue keeps a record that can be published next. One waits for each name: one
 // that follows the same state takes its place only if its owner signed it.
+//
+// What asks others for zone files comes without the lock, and behind the signature
+// of a record 0. A later one's holds the hash of the state before.
 func (g *Registrar) queue(ctx context.Context, s *submission) error {
+	if err := g.first(s.r); err != nil {
+		return err
+	}
+	for {
+		last, err := g.lastOperation(0)
+		if err != nil {
+			return err
+		}
+		state, err := g.carried(ctx, s.r)
+		if err != nil {
+			return err
+		}
+		if state != nil && state.Line() == s.Record {
+			return nil // it is on the chain already
+		}
+		if err := Follows(g.Params, state, s.r); err != nil {
+			return err
+		}
+		if done, err := g.enqueue(s, last); err != nil || done {
+			return err
+		}
+	}
+}
+
+// first checks what can be checked of a record 0 without the chain.
+func (g *Registrar) first(r *Record) error {
+	if r.Seq > 0 {
+		return nil
+	}
+	if parent, _ := r.Name.Parent(); parent != g.Name {
+		return fmt.Errorf("%w: only %s gives out %s", ErrRecord, parent, r.Name)
+	}
+	return Follows(g.Params, nil, r)
+}
+
+// lastOperation returns the newest one of the registrar's name, from a height on.
+func (g *Registrar) lastOperation(from int) (last chain.Operation, err error) {
+	list, err := g.Resolver.Table.History(string(g.Name), from, 0)
+	if err != nil {
+		return last, fmt.Errorf("history of %s: %w", g.Name, err)
+	}
+	if len(list) > 0 {
+		last = list[len(list)-1]
+	}
+	return last, nil
+}
+
+// enqueue keeps a record that follows the state of its name as it was at an
+// operation. If there is a newer one it is not done: the record that waited may be
+// on the chain, and gone from the queue.
+func (g *Registrar) enqueue(s *submission, at chain.Operation) (done bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	state, err := g.carried(ctx, s.r)
-	if err != nil {
-		return err
+	last, err := g.lastOperation(at.Height)
+	if err != nil || place(&last, &at) != 0 || last.Txid != at.Txid {
+		return false, err
 	}
-	if state != nil && state.Line() == s.Record {
-		return nil // it is on the chain already
-	}
-	if err := Follows(g.Params, state, s.r); err != nil {
-		return err
-	}
+	return true, g.replace(s)
+}
+
+// replace puts a record into the queue, in the place of another one of its name.
+func (g *Registrar) replace(s *submission) error {
 	old, err := g.read(s.r.Name)
 	switch {
 	case err == nil && old.Record == s.Record:
@@ -203,7 +259,7 @@ func (g *Registrar) queue(ctx context.Context, s *submission) error {
 // carried returns the state of a record's name, nil if it has none, and refuses
 // what this name may not carry.
 func (g *Registrar) carried(ctx context.Context, r *Record) (*State, error) {
-	state, err := g.Resolver.Resolve(ctx, r.Name)
+	state, err := g.resolve(ctx, r.Name)
 	parent, _ := r.Name.Parent()
 	switch {
 	case errors.Is(err, chain.ErrUnknownName) && parent != g.Name:
@@ -214,6 +270,13 @@ func (g *Registrar) carried(ctx context.Context, r *Record) (*State, error) {
 		return nil, fmt.Errorf("%w: the records of %s are carried by %s", ErrRecord, r.Name, state.via())
 	}
 	return state, err
+}
+
+// resolve asks for a name, but not for ever: zone files of others may be anywhere.
+func (g *Registrar) resolve(ctx context.Context, name chain.Name) (*State, error) {
+	ctx, cancel := context.WithTimeout(ctx, resolveTime)
+	defer cancel()
+	return g.Resolver.Resolve(ctx, name)
 }
 
 func (g *Registrar) path(n chain.Name) string { return filepath.Join(g.Dir, string(n)+recordSuffix) }

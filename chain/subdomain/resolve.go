@@ -30,10 +30,11 @@ type Resolver struct {
 
 	mu    sync.Mutex
 	files map[[20]byte]*File // that were read; they never change
+	size  int                // of them, in bytes
 }
 
-// maxFiles is how many files a Resolver remembers.
-const maxFiles = 4096
+// maxFiles is how many bytes of files a Resolver remembers.
+const maxFiles = 32 << 20
 
 // A State is what is known of a name.
 type State struct {
@@ -234,12 +235,47 @@ func (v *Resolver) file(ctx context.Context, hash [20]byte) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zone file %x: %w", hash, err)
 	}
-	f = Parse(data)
+	return v.remember(hash, Parse(data)), nil
+}
+
+// remember keeps a file, and forgets any others for it if there are too many.
+func (v *Resolver) remember(hash [20]byte, f *File) *File {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.files == nil || len(v.files) >= maxFiles {
+	if had := v.files[hash]; had != nil {
+		return had
+	}
+	if v.files == nil {
 		v.files = make(map[[20]byte]*File)
 	}
+	size := f.size()
+	for h, old := range v.files {
+		if v.size+size <= maxFiles {
+			break
+		}
+		v.size -= old.size()
+		delete(v.files, h)
+	}
 	v.files[hash] = f
-	return f, nil
+	v.size += size
+	return f
+}
+
+// What a record, and a name in it, take besides their letters, with what the
+// allocator rounds up.
+const (
+	recordSize = 280
+	viaSize    = 48
+)
+
+// size is about what a file takes in memory, with its place in a map.
+func (f *File) size() int {
+	n := 160
+	for _, r := range f.Records {
+		n += recordSize + len(r.Name) + len(r.Owner)
+		for _, via := range r.Via {
+			n += viaSize + len(via)
+		}
+	}
+	return n
 }

@@ -180,7 +180,8 @@ var (
 	batchForm = regexp.MustCompile(`^_batch TXT "batch:([0-9a-f]{40})"$`)
 )
 
-// ParseLine reads a line that Line wrote.
+// ParseLine reads a line that Line wrote. The record holds nothing of the line, nor
+// of a file that this is a part of.
 func ParseLine(line string) (*Record, error) {
 	if len(line) > maxLine {
 		return nil, fmt.Errorf("%w: %d bytes", ErrRecord, len(line))
@@ -189,16 +190,14 @@ func ParseLine(line string) (*Record, error) {
 	if m == nil {
 		return nil, fmt.Errorf("%w: it is no record", ErrRecord)
 	}
-	r := &Record{Name: chain.Name(m[2]), Owner: m[3]}
+	r := &Record{Name: chain.Name(strings.Clone(m[2])), Owner: strings.Clone(m[3])}
 	if _, ok := r.Name.Parent(); !ok || r.Name.Label() != m[1] {
 		return nil, fmt.Errorf("%w: %q is no name below another one, or its label is not %q", ErrRecord, m[2], m[1])
 	}
-	if n, err := chain.ParseName(m[2]); err != nil {
+	_, err := chain.ParseName(string(r.Name))
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
-	} else if r.Name = n; n == "" {
-		return nil, ErrRecord
 	}
-	var err error
 	if r.Seq, err = strconv.ParseInt(m[4], 10, 64); err != nil || r.Seq >= maxSeq {
 		return nil, fmt.Errorf("%w: number %s", ErrRecord, m[4])
 	}
@@ -216,7 +215,7 @@ func parseVia(s string) (via []chain.Name, err error) {
 		if !ops.ValidName(n) {
 			return nil, fmt.Errorf("%w: %q can't carry records: it is no registered name", ErrRecord, n)
 		}
-		via = append(via, chain.Name(n))
+		via = append(via, chain.Name(strings.Clone(n)))
 	}
 	if len(via) > MaxVia {
 		return nil, fmt.Errorf("%w: %d names in via, at most %d", ErrRecord, len(via), MaxVia)
@@ -233,7 +232,7 @@ type File struct {
 // Parse reads a zone file or a file of records. Whatever is no record is skipped.
 func Parse(data []byte) *File {
 	f := new(File)
-	for _, line := range strings.Split(string(data), "\n") {
+	for line := range strings.SplitSeq(string(data), "\n") {
 		if m := batchForm.FindStringSubmatch(line); m != nil && f.Batch == nil {
 			f.Batch = new([20]byte)
 			_, _ = hex.Decode(f.Batch[:], []byte(m[1]))

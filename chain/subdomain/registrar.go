@@ -1,28 +1,18 @@
 package subdomain
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"satchel/chain"
-	"satchel/chain/zonefile"
 )
-
-// resolveTime bounds how long a name is looked for.
-const resolveTime = 10 * time.Second
 
 // A Registrar takes records over HTTP, keeps them on disk until they are in a zone
 // file of its name, and puts many into one. It has one queue for each folder.
@@ -32,7 +22,8 @@ const resolveTime = 10 * time.Second
 //	GET  /record/NAME   {"state": "queued" or "published", "record": LINE}
 //
 // Refusals are text, with status 409 for a record that doesn't follow the last
-// one, 400 for nonsense, 429 where too much waits, or the name's last record is under way.
+// one, 400 for nonsense, 429 where too much waits or the name's last record is
+// under way.
 type Registrar struct {
 	Name     chain.Name // that carries the records
 	Params   *chain.Params
@@ -53,49 +44,6 @@ type Registrar struct {
 	mu sync.Mutex // of the queue
 }
 
-const (
-	maxQueue   = 8 << 20                              // bytes on disk
-	maxRequest = 6*(maxLine+zonefile.MaxSize) + 1<<10 // a byte takes up to six in JSON
-)
-
-const recordSuffix = ".json"
-
-// A submission is a record with the zone file that it names.
-type submission struct {
-	Record   string `json:"record"`
-	Zonefile string `json:"zonefile,omitempty"`
-	Bytes    []byte `json:"bytes,omitempty"` // in its place where it is no UTF-8, which JSON can't hold
-
-	r  *Record
-	at time.Time // when it was queued
-}
-
-func submissionOf(r *Record, zone []byte) *submission {
-	s := &submission{Record: r.Line(), r: r}
-	if s.Zonefile = string(zone); !utf8.Valid(zone) {
-		s.Zonefile, s.Bytes = "", zone
-	}
-	return s
-}
-
-func (s *submission) zone() []byte {
-	if s.Bytes != nil {
-		return s.Bytes
-	}
-	return []byte(s.Zonefile)
-}
-
-// parse checks a submission for itself.
-func (s *submission) parse() (err error) {
-	if s.r, err = ParseLine(s.Record); err != nil {
-		return err
-	}
-	if zone := s.zone(); len(zone) > zonefile.MaxSize || zonefile.Hash(zone) != s.r.Value {
-		return fmt.Errorf("%w: the zone file is another one than it names", ErrRecord)
-	}
-	return nil
-}
-
 // Handler answers requests.
 func (g *Registrar) Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -103,13 +51,6 @@ func (g *Registrar) Handler() http.Handler {
 	mux.HandleFunc("GET /record/{name}", g.tell)
 	return mux
 }
-
-var (
-	// errFull reports a queue that takes no more.
-	errFull = errors.New("too many records wait: come again later")
-	// errSent reports a record in whose place none can come any more.
-	errSent = errors.New("another record of the name is being published: come again later")
-)
 
 func (g *Registrar) take(w http.ResponseWriter, r *http.Request) {
 	var s submission
@@ -161,216 +102,6 @@ func (g *Registrar) tell(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// queue keeps a record that can be published next. One waits for each name: one
-// that follows the same state takes its place only if its owner signed it.
-//
-// What asks others for zone files comes without the lock, and behind the signature
-// of a record 0. A later one's holds the hash of the state before.
-func (g *Registrar) queue(ctx context.Context, s *submission) error {
-	if err := g.first(s.r); err != nil {
-		return err
-	}
-	for {
-		last, err := g.lastOperation(0)
-		if err != nil {
-			return err
-		}
-		state, err := g.carried(ctx, s.r)
-		if err != nil {
-			return err
-		}
-		if state != nil && state.Line() == s.Record {
-			return nil // it is on the chain already
-		}
-		if err := Follows(g.Params, state, s.r); err != nil {
-			return err
-		}
-		if done, err := g.enqueue(s, last); err != nil || done {
-			return err
-		}
-	}
-}
-
-// first checks what can be checked of a record 0 without the chain.
-func (g *Registrar) first(r *Record) error {
-	if r.Seq > 0 {
-		return nil
-	}
-	if parent, _ := r.Name.Parent(); parent != g.Name {
-		return fmt.Errorf("%w: only %s gives out %s", ErrRecord, parent, r.Name)
-	}
-	return Follows(g.Params, nil, r)
-}
-
-// lastOperation returns the newest one of the registrar's name, from a height on.
-func (g *Registrar) lastOperation(from int) (last chain.Operation, err error) {
-	list, err := g.Resolver.Table.History(string(g.Name), from, 0)
-	if err != nil {
-		return last, fmt.Errorf("history of %s: %w", g.Name, err)
-	}
-	if len(list) > 0 {
-		last = list[len(list)-1]
-	}
-	return last, nil
-}
-
-// enqueue keeps a record that follows the state of its name as it was at an
-// operation. If there is a newer one it is not done: the record that waited may be
-// on the chain, and gone from the queue.
-func (g *Registrar) enqueue(s *submission, at chain.Operation) (done bool, err error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	last, err := g.lastOperation(at.Height)
-	if err != nil || place(&last, &at) != 0 || last.Txid != at.Txid {
-		return false, err
-	}
-	return true, g.replace(s)
-}
-
-// replace puts a record into the queue, in the place of another one of its name.
-func (g *Registrar) replace(s *submission) error {
-	old, err := g.read(s.r.Name)
-	switch {
-	case err == nil && old.Record == s.Record:
-		return nil
-	case err == nil && old.r.Seq == 0 && old.r.Owner != s.r.Owner:
-		return fmt.Errorf("%w: somebody else has asked for %s already", ErrRecord, s.r.Name)
-	case err == nil:
-		if sent, err := g.isSent(old.Record); err != nil || sent {
-			return cmp.Or(err, errSent)
-		}
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	b, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	others, err := g.size(s.r.Name)
-	if err != nil {
-		return err
-	}
-	if others+int64(len(b)) > maxQueue {
-		return errFull
-	}
-	return g.write(g.path(s.r.Name), b)
-}
-
-// carried returns the state of a record's name, nil if it has none, and refuses
-// what this name may not carry.
-func (g *Registrar) carried(ctx context.Context, r *Record) (*State, error) {
-	state, err := g.resolve(ctx, r.Name)
-	parent, _ := r.Name.Parent()
-	switch {
-	case errors.Is(err, chain.ErrUnknownName) && parent != g.Name:
-		return nil, fmt.Errorf("%w: only %s gives out %s", ErrRecord, parent, r.Name)
-	case errors.Is(err, chain.ErrUnknownName):
-		return nil, nil
-	case err == nil && !slices.Contains(state.Via, g.Name):
-		return nil, fmt.Errorf("%w: the records of %s are carried by %s", ErrRecord, r.Name, state.via())
-	}
-	return state, err
-}
-
-// resolve asks for a name, but not for ever: zone files of others may be anywhere.
-func (g *Registrar) resolve(ctx context.Context, name chain.Name) (*State, error) {
-	ctx, cancel := context.WithTimeout(ctx, resolveTime)
-	defer cancel()
-	return g.Resolver.Resolve(ctx, name)
-}
-
-func (g *Registrar) path(n chain.Name) string { return filepath.Join(g.Dir, string(n)+recordSuffix) }
-
-func (g *Registrar) read(n chain.Name) (*submission, error) {
-	b, err := os.ReadFile(g.path(n))
-	if err != nil {
-		return nil, err
-	}
-	s := new(submission)
-	if err := json.Unmarshal(b, s); err != nil {
-		return nil, fmt.Errorf("%s: %w", g.path(n), err)
-	}
-	return s, s.parse()
-}
-
-// write writes a file of the queue, durably.
-func (g *Registrar) write(path string, b []byte) error {
-	if err := os.MkdirAll(g.Dir, 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(g.Dir, ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(g.Dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// files returns those of a kind in the queue.
-func (g *Registrar) files(suffix string) (list []fs.FileInfo, err error) {
-	all, err := os.ReadDir(g.Dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	for _, f := range all {
-		if !strings.HasSuffix(f.Name(), suffix) {
-			continue
-		}
-		info, err := f.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, info)
-	}
-	return list, nil
-}
-
-// size returns how many bytes the records of other names take.
-func (g *Registrar) size(but chain.Name) (n int64, err error) {
-	files, err := g.files(recordSuffix)
-	for _, f := range files {
-		if f.Name() != string(but)+recordSuffix {
-			n += f.Size()
-		}
-	}
-	return n, err
-}
-
-// waiting returns the records that are not on the chain, the oldest first: nobody's
-// can be pushed back by ever more others.
-func (g *Registrar) waiting() (list []*submission, err error) {
-	files, err := g.files(recordSuffix)
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range files {
-		name := strings.TrimSuffix(f.Name(), recordSuffix)
-		s, err := g.read(chain.Name(name))
-		if err != nil {
-			g.Log.Warn("a record in the queue can't be read", "name", name, "err", err)
-			continue
-		}
-		s.at = f.ModTime()
-		list = append(list, s)
-	}
-	slices.SortStableFunc(list, func(a, b *submission) int { return a.at.Compare(b.at) })
-	return list, nil
-}
-
 // Run publishes what waits, every so often, until ctx ends.
 func (g *Registrar) Run(ctx context.Context, every time.Duration) {
 	said := ""
@@ -394,7 +125,8 @@ func (g *Registrar) Run(ctx context.Context, every time.Duration) {
 }
 
 // Publish puts the records that wait, as many as one file of them holds, into one
-// zone file of the name, and returns when everybody can have them. What is broken off goes on with the next call.
+// zone file of the name, and returns when everybody can have them. What is broken
+// off goes on with the next call.
 func (g *Registrar) Publish(ctx context.Context) error {
 	g.mu.Lock()
 	waiting, err := g.waiting()
@@ -495,20 +227,4 @@ func (g *Registrar) published(ctx context.Context, s *submission) error {
 		return fmt.Errorf("zone file of %s: %w", s.r.Name, err)
 	}
 	return g.forget(s)
-}
-
-// forget takes a record out of the queue, unless another one has taken its place
-// meanwhile.
-func (g *Registrar) forget(s *submission) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	switch now, err := g.read(s.r.Name); {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case now.Record != s.Record:
-		return nil
-	}
-	return os.Remove(g.path(s.r.Name))
 }

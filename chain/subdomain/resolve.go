@@ -33,8 +33,8 @@ type Resolver struct {
 	size  int                // of them, in bytes
 }
 
-// maxFiles is how many bytes of files a Resolver remembers.
-const maxFiles = 32 << 20
+// maxMemory is how many bytes of files a Resolver remembers.
+const maxMemory = 32 << 20
 
 // A State is what is known of a name.
 type State struct {
@@ -250,7 +250,7 @@ func (v *Resolver) remember(hash [20]byte, f *File) *File {
 	}
 	size := f.size()
 	for h, old := range v.files {
-		if v.size+size <= maxFiles {
+		if v.size+size <= maxMemory {
 			break
 		}
 		v.size -= old.size()

@@ -48,7 +48,7 @@ func TestResolverMemory(t *testing.T) {
 		before := heap()
 		_, _ = v.Resolve(t.Context(), "x.eve.id")
 		grown := heap() - before
-		if fetched != count || grown > maxFiles*5/4 || v.size > maxFiles || grown > int64(v.size)*5/4+1<<20 {
+		if fetched != count || grown > maxMemory*5/4 || v.size > maxMemory || grown > int64(v.size)*5/4+1<<20 {
 			t.Errorf("%s: %d files take %d KiB, %d KiB were counted", what, fetched, grown>>10, v.size>>10)
 		}
 		sum := 0

@@ -20,7 +20,7 @@ type sending struct {
 	Records []byte `json:"records,omitempty"`
 }
 
-const sentSuffix = ".sent"
+const sentSuffix = ".sent" // behind the hash of the zone file
 
 func (s *sending) has(line string) bool {
 	end := []byte(line + "\n")

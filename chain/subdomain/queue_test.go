@@ -184,3 +184,35 @@ func TestQueueTakesAnyBytes(t *testing.T) {
 		srv.Close()
 	}
 }
+
+// TestQueueKeepsUnsure loses sight of the record that one in the queue follows: it
+// waits, and is published when that is there again.
+func TestQueueKeepsUnsure(t *testing.T) {
+	w := newWorld(t)
+	w.update("friends.id", w.record(nil, "ada", "ada", 1, "friends.id", "other.id"))
+	first := w.want("given", "ada", 0, 1)
+	h := w.update("other.id", w.record(first, "ada", "ada", 2, "friends.id", "other.id"))
+	s := w.want("elsewhere", "ada", 1, 2)
+	zone := []byte("ada's")
+	r, err := Next(rules, s, Record{Name: "ada.friends.id", Owner: ownerOf("ada"), Value: zonefile.Hash(zone), Via: s.Via}, newKey("ada"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := office(t, w, t.TempDir())
+	if err := g.queue(t.Context(), submissionOf(r, zone)); err != nil {
+		t.Fatal(err)
+	}
+	gone := w.files[h]
+	delete(w.files, h)
+	g.Resolver.files = nil
+	if err := g.Publish(t.Context()); err == nil {
+		t.Error("no word of what is missing")
+	}
+	w.files[h] = gone
+	if err := g.Publish(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if s, err := w.resolve(); err != nil || s.Line() != r.Line() {
+		t.Errorf("it is lost: %+v, %v", s, err)
+	}
+}

@@ -162,7 +162,9 @@ func (g *Registrar) settle(ctx context.Context, waiting []*submission) (next []*
 				next = append(next, s)
 			}
 		}
-		if errors.Is(err, ErrRecord) { // another one came first
+		// The record that this one follows may be in a zone file that is missing now.
+		unsure := state != nil && state.Incomplete > 0 && s.r.Seq > state.Seq
+		if errors.Is(err, ErrRecord) && !unsure { // another one came first
 			g.Log.Warn("a record is dropped", "name", s.r.Name, "err", err)
 			err = g.forget(s)
 		}

@@ -129,7 +129,7 @@ func (g *Registrar) carried(ctx context.Context, r *Record) (*State, error) {
 	case errors.Is(err, chain.ErrUnknownName):
 		return nil, nil
 	case err == nil && !slices.Contains(state.Via, g.Name):
-		return nil, fmt.Errorf("%w: the records of %s are carried by %s", ErrRecord, r.Name, state.via())
+		return state, fmt.Errorf("%w: the records of %s are carried by %s", ErrRecord, r.Name, state.via())
 	}
 	return state, err
 }

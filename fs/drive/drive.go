@@ -224,7 +224,8 @@ func openState(dir string, key []byte) (*badger.DB, error) {
 		WithBlockCacheSize(8 << 20).
 		WithIndexCacheSize(4 << 20).
 		WithCompression(0).
-		WithNumMemtables(2)
+		WithNumMemtables(2).
+		WithNumCompactors(2) // each looks for work twenty times a second, all day
 	db, err := badger.Open(o)
 	if err != nil {
 		db, err = badger.Open(o)

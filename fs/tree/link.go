@@ -46,6 +46,7 @@ func (t *Tree) Link(id, dir Identity, name string, now int64) (Info, error) {
 	}
 	n := i.members[0].n
 	t.touch(n, func(v *version) {
+		v.anchor(n, t.pending())
 		v.link(place{dir: g[0].id, name: name, stamp: t.pending()}, n.e.links)
 	})
 	t.stand(n, t.placesOf(n))
@@ -61,6 +62,19 @@ func (e *entry) roomFor(name string) bool {
 		size += 64 + len(p.name)
 	}
 	return len(places) < MaxLinks && size <= maxNames
+}
+
+// anchor makes real that n, of which v is made now, stands in the root, though the
+// directory of its place is gone: another name, whose directory is there, would take
+// that one's place.
+func (v *version) anchor(n *node, stamp Dot) {
+	for i, s := range n.spots {
+		for k := range v.places {
+			if p := &v.places[k]; p.link == s.link && p.dir != n.dirAt(i) {
+				p.dir, p.stamp = n.dirAt(i), stamp
+			}
+		}
+	}
 }
 
 // link gives v, which was made now, another place. live are the live links of

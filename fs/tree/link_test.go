@@ -514,3 +514,29 @@ func TestPagesOfAGrowingTable(t *testing.T) {
 		a.limit, a.width = limit, width
 	}
 }
+
+// A file that stands in the root since its directory was removed elsewhere keeps that
+// name when it gets another one.
+func TestLinkOfAStray(t *testing.T) {
+	p := pens(t, 2)
+	a, b := p[0], p[1]
+	d := a.mkdir(Root, "d")
+	f := a.create(d.ID, "f", "text")
+	a.flush()
+	b.join(a)
+	b.must(b.Lookup(b.must(b.Lookup(Root, "d")).ID, "f"))
+	b.must(b.SetAttr(f.ID, func(x *Attr) { x.Mode = 0o600 }))
+	b.flush()
+	if err := a.RemoveAll(Root, "d", 9); err != nil {
+		t.Fatal(err)
+	}
+	a.flush()
+	a.join(b)
+	a.link(f.ID, Root, "g")
+	a.wantLinks(Root, "f", 2)
+	a.wantLinks(Root, "g", 2)
+	a.flush()
+	b.join(a)
+	b.wantLinks(Root, "f", 2)
+	b.wantLinks(Root, "g", 2)
+}

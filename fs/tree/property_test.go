@@ -48,7 +48,7 @@ func TestHistories(t *testing.T) {
 }
 
 func TestStoredHistories(t *testing.T) {
-	c := runHistories(t, 1<<20, histories(t, 400), true)
+	c := runHistories(t, 1<<20, histories(t, 600), true)
 	t.Logf("%+v", c)
 	if c.rings == 0 || c.orphans == 0 || c.taken == 0 || c.missing == 0 ||
 		c.linked == 0 || c.hidden == 0 || c.linkedCopies == 0 || c.reached == 0 {

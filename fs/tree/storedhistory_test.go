@@ -3,6 +3,8 @@ package tree
 import (
 	"slices"
 	"strings"
+
+	"satchel/crypto"
 )
 
 // flush publishes the stored tree beside the model's head p.
@@ -45,8 +47,17 @@ func (w *hand) lookUp(f seenFile) {
 // evict drops of the stored tree what can be loaded again, and has each node be
 // missing once.
 func (w *hand) evict() {
-	w.s.Evict(func(Identity) bool { return false })
+	w.s.Evict(w.someKept())
 	w.lose()
+}
+
+// someKept says that somebody may be looking at some identities, or at none.
+func (w *hand) someKept() func(Identity) bool {
+	one, of := byte(w.h.rnd.IntN(256)), byte(1<<w.h.rnd.IntN(5)-1)
+	if w.h.rnd.IntN(3) == 0 {
+		return func(Identity) bool { return false }
+	}
+	return func(id Identity) bool { h := crypto.Sum(id[:]); return (h[0]^one)&of == 0 }
 }
 
 // lose has each node that is stored be missing once.
@@ -80,7 +91,7 @@ func (w *hand) mergeStored(p *published) {
 	}
 	before := w.shows(w.s)
 	if w.h.rnd.IntN(2) == 0 {
-		w.s.Evict(func(Identity) bool { return false })
+		w.s.Evict(w.someKept())
 		before = nil
 	}
 	var changes []Change

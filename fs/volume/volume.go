@@ -160,7 +160,7 @@ func Open(ctx context.Context, last Last, o Options) (*Volume, error) {
 		open:      make(map[*Node]struct{}),
 		last:      last,
 		heads:     make(map[crypto.DeviceID]tree.Head),
-		cache:     newNodeCache(64 << 20),
+		cache:     newNodeCache(32 << 20),
 		shrinking: shrinking{most: inMemory},
 	}
 	v.ahead = newAheadCache(v)

@@ -71,11 +71,11 @@ func (n *Node) Attr(ctx context.Context) (Attr, error) {
 	}
 	ctx, cancel := limit(ctx)
 	defer cancel()
-	info, err := n.in.Info(ctx)
+	s, err := n.in.Stat(ctx)
 	if err != nil {
 		return Attr{}, err
 	}
-	return n.attr(info), nil
+	return n.attr(&s), nil
 }
 
 func (n *Node) fixedAttr() Attr {
@@ -84,11 +84,11 @@ func (n *Node) fixedAttr() Attr {
 	return Attr{Inode: n.ino, Mode: os.ModeDir | 0o755, Nlink: 2, UID: o.UID, GID: o.GID, Atime: t, Mtime: t, Ctime: t, Btime: t}
 }
 
-func (n *Node) attr(i tree.Info) Attr {
+func (n *Node) attr(i *volume.Stat) Attr {
 	a := Attr{
 		Inode:  n.in.Inode(),
 		Size:   i.Size,
-		Blocks: n.in.Blocks(),
+		Blocks: i.Blocks,
 		Mode:   fileMode(i.Kind, i.Mode),
 		Nlink:  max(1, i.Links),
 		UID:    i.UID,
@@ -100,14 +100,14 @@ func (n *Node) attr(i tree.Info) Attr {
 	}
 	switch i.Kind {
 	case tree.Dir:
-		a.Nlink, a.Size, a.Blocks = uint32(2+n.in.Subdirs()), 4096, 8
+		a.Nlink, a.Size, a.Blocks = uint32(2+i.Subdirs), 4096, 8
 	case tree.Char, tree.Block:
 		a.Size, a.Blocks, a.Rdev = 0, 0, rdev(i.Content.Inline)
 	}
 	if n.in.IsRoot() {
 		n.rootAttr(&a)
 	}
-	if n.in.Unlinked() {
+	if i.Unlinked {
 		a.Nlink = 0
 	}
 	return a
@@ -376,11 +376,10 @@ func (n *Node) SetAttr(ctx context.Context, s SetAttr) (Attr, error) {
 			*t.to = &ns
 		}
 	}
-	info, err := n.in.SetAttr(ctx, c)
-	if err != nil {
+	if _, err := n.in.SetAttr(ctx, c); err != nil {
 		return Attr{}, err
 	}
-	return n.attr(info), nil
+	return n.Attr(ctx)
 }
 
 // Link gives the node, which is no folder, another name; between volumes the

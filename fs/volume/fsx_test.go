@@ -375,7 +375,7 @@ func (x *fsx) compareAll(f *modelled) {
 		x.t.Fatal(err)
 	}
 	x.same(f, 0, p, f.want)
-	if b := f.n.Blocks(); b > uint64(len(p)+511)/512 {
+	if b := must[Stat](x.t)(f.n.Stat(ctx)).Blocks; b > uint64(len(p)+511)/512 {
 		x.t.Fatalf("%s: %d blocks for %d bytes", f.name, b, len(p))
 	}
 }

@@ -253,15 +253,15 @@ func (f *file) run(v *Volume, off int64) (data bool, end int64, err error) {
 // countNodes bounds what counting a file's blocks may look at.
 const countNodes = 256
 
-// Blocks returns how many units of 512 bytes the node's content takes, as stat(2)
-// has them. Holes don't count, as far as that is known without reading.
-func (n *Node) Blocks() uint64 {
-	v := n.lock()
-	defer v.mu.Unlock()
-	n = n.current(v)
-	f, err := n.view(v)
-	if err != nil {
-		return 0
+// blocks returns how many units of 512 bytes the content takes of a file that shows
+// info, as stat(2) has them. Holes don't count, as far as that is known without reading.
+func (n *Node) blocks(v *Volume, info *tree.Info) uint64 {
+	f := n.file
+	if f == nil && info.Content.Inline != nil {
+		return uint64(len(info.Content.Inline)+511) / 512
+	}
+	if f == nil {
+		f = &file{content: info.Content, keep: int64(info.Size), size: int64(info.Size), mtime: info.Mtime}
 	}
 	most := uint64(f.size+511) / 512
 	if f.content.Inline != nil && len(f.sealed) == 0 && len(f.chunks) == 0 {

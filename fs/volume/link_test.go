@@ -129,13 +129,13 @@ func TestLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 		links(f, 1)
-		if f.Unlinked() || must[tree.Info](t)(f.Info(ctx)).Ctime <= before {
+		if must[Stat](t)(f.Stat(ctx)).Unlinked || must[tree.Info](t)(f.Info(ctx)).Ctime <= before {
 			t.Error("the file has a name, and its time of change is old")
 		}
 		if got := read(t, dir, "g"); string(got) != "TEXT" {
 			t.Errorf("under the other name: %q", got)
 		}
-		if err := dir.Remove(ctx, "g", false); err != nil || !f.Unlinked() {
+		if err := dir.Remove(ctx, "g", false); err != nil || !must[Stat](t)(f.Stat(ctx)).Unlinked {
 			t.Errorf("the last name: %v", err)
 		}
 		h.Close()
@@ -181,7 +181,7 @@ func TestLinksMoveTogether(t *testing.T) {
 	if err := Move(ctx, a.Root(), "x", b.Root(), "there", false); err != nil {
 		t.Fatal(err)
 	}
-	if in := must[tree.Info](t)(there.Info(ctx)); there.Unlinked() || in.Links != 1 || in.Name != "also" {
+	if in := must[tree.Info](t)(there.Info(ctx)); must[Stat](t)(there.Stat(ctx)).Unlinked || in.Links != 1 || in.Name != "also" {
 		t.Errorf("the other name of what was replaced: %+v", in)
 	}
 }

@@ -156,13 +156,6 @@ func (n *Node) Outer(makes func() any) any {
 	return n.outer
 }
 
-// Unlinked tells whether the node has no name any more.
-func (n *Node) Unlinked() bool {
-	v := n.lock()
-	defer v.mu.Unlock()
-	return n.state == unlinked
-}
-
 // Inode is the node's number.
 func (n *Node) Inode() uint64 { return n.ino }
 
@@ -177,6 +170,33 @@ func (n *Node) Info(ctx context.Context) (info tree.Info, err error) {
 		return err
 	})
 	return info, err
+}
+
+// A Stat is what stat(2) tells of a node.
+type Stat struct {
+	tree.Info
+	Blocks   uint64 // of 512 bytes that a file takes
+	Subdirs  int    // of a folder
+	Unlinked bool   // it has no name any more
+}
+
+// Stat returns Info with all that stands beside it.
+func (n *Node) Stat(ctx context.Context) (s Stat, err error) {
+	err = n.do(ctx, func(v *Volume, n *Node) (err error) {
+		s.Info, err = n.show(v)
+		if err != nil {
+			return err
+		}
+		s.Unlinked = n.state == unlinked
+		switch {
+		case s.Kind != tree.Dir:
+			s.Blocks = n.blocks(v, &s.Info)
+		case n.state == live:
+			s.Subdirs = v.tree.Subdirs(n.id)
+		}
+		return nil
+	})
+	return s, err
 }
 
 // Forget takes back every look-up: the kernel's last reference is gone.
@@ -502,16 +522,6 @@ func withXattr(x map[string][]byte, name string, value []byte) map[string][]byte
 		y[name] = append([]byte{}, value...)
 	}
 	return y
-}
-
-// Subdirs returns how many folders are in the folder, as far as it was looked into.
-func (n *Node) Subdirs() int {
-	v := n.lock()
-	defer v.mu.Unlock()
-	if n = n.current(v); n.state != live {
-		return 0
-	}
-	return v.tree.Subdirs(n.id)
 }
 
 // IsRoot tells whether the node is the volume's own folder.

@@ -53,6 +53,9 @@ func (s *submission) parse() (err error) {
 	if s.r, err = ParseLine(s.Record); err != nil {
 		return err
 	}
+	if s.Bytes != nil && s.Zonefile != "" {
+		return fmt.Errorf("%w: there are two zone files", ErrRecord) // of which one would not be read again
+	}
 	if zone := s.zone(); len(zone) > zonefile.MaxSize || zonefile.Hash(zone) != s.r.Value {
 		return fmt.Errorf("%w: the zone file is another one than it names", ErrRecord)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -214,5 +215,37 @@ func TestQueueKeepsUnsure(t *testing.T) {
 	}
 	if s, err := w.resolve(); err != nil || s.Line() != r.Line() {
 		t.Errorf("it is lost: %+v, %v", s, err)
+	}
+}
+
+// TestQueueReadsWhatItTook hands in a record with two zone files, one of which would
+// be lost on the way to disk, and finds a broken file there: neither holds the name.
+func TestQueueReadsWhatItTook(t *testing.T) {
+	w := newWorld(t)
+	w.update("friends.id")
+	g := office(t, w, t.TempDir())
+	srv := httptest.NewServer(g.Handler())
+	defer srv.Close()
+	eve, err := Next(rules, nil, Record{Name: "ada.friends.id", Owner: ownerOf("eve"), Value: zonefile.Hash(nil), Via: []chain.Name{"friends.id"}}, newKey("eve"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(map[string]string{"record": eve.Line(), "zonefile": "another", "bytes": ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Post(srv.URL+"/record", "", bytes.NewReader(body))
+	if err != nil || resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("two zone files: %v, %v", resp, err)
+	}
+	if err := os.WriteFile(g.path("ada.friends.id"), body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.ask(t, "ada.friends.id", "ada")
+	if err := g.Publish(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if s, err := w.resolve(); err != nil || s.Owner != ownerOf("ada") {
+		t.Errorf("a broken file holds the name: %+v, %v", s, err)
 	}
 }

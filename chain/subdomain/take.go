@@ -101,8 +101,8 @@ func (g *Registrar) replace(s *submission) error {
 		if sent, err := g.isSent(old.Record); err != nil || sent {
 			return cmp.Or(err, errSent)
 		}
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
+	case errors.As(err, new(*fs.PathError)) && !errors.Is(err, fs.ErrNotExist):
+		return err // what can be read, but not understood, holds no name
 	}
 	b, err := json.Marshal(s)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -247,5 +248,43 @@ func TestQueueReadsWhatItTook(t *testing.T) {
 	}
 	if s, err := w.resolve(); err != nil || s.Owner != ownerOf("ada") {
 		t.Errorf("a broken file holds the name: %+v, %v", s, err)
+	}
+}
+
+// TestQueueOutlivesReorganisation publishes while blocks are disconnected, and others
+// are not connected yet: what follows the records in them waits.
+func TestQueueOutlivesReorganisation(t *testing.T) {
+	for left := range 2 { // records of ada's that are on the chain meanwhile
+		w := newWorld(t)
+		w.update("friends.id")
+		w.update("friends.id", w.record(nil, "ada", "ada", 1, "other.id"))
+		w.update("other.id", w.record(w.want("given", "ada", 0, 1), "ada", "ada", 2, "friends.id"))
+		s := w.want("moved there and back", "ada", 1, 2)
+		g := office(t, w, t.TempDir())
+		zone := []byte("ada's")
+		r, err := Next(rules, s, Record{Name: "ada.friends.id", Owner: ownerOf("ada"), Value: zonefile.Hash(zone), Via: s.Via}, newKey("ada"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.queue(t.Context(), submissionOf(r, zone)); err != nil {
+			t.Fatal(err)
+		}
+		all := maps.Clone(w.history)
+		w.history["other.id"] = nil
+		w.history["friends.id"] = all["friends.id"][:1+left]
+		before := len(w.history["friends.id"])
+		if err := g.Publish(t.Context()); err == nil {
+			t.Errorf("%d: no word of what is missing", left)
+		}
+		if n := len(w.history["friends.id"]) - before; n > 0 {
+			t.Errorf("%d: a record that follows nothing was published", left)
+		}
+		w.history = all
+		if err := g.Publish(t.Context()); err != nil {
+			t.Errorf("%d: %v", left, err)
+		}
+		if s, err := w.resolve(); err != nil || s.Line() != r.Line() {
+			t.Errorf("%d: it is lost: %+v, %v", left, s, err)
+		}
 	}
 }

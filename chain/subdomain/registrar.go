@@ -162,9 +162,7 @@ func (g *Registrar) settle(ctx context.Context, waiting []*submission) (next []*
 				next = append(next, s)
 			}
 		}
-		// The record that this one follows may be in a zone file that is missing now.
-		unsure := state != nil && state.Incomplete > 0 && s.r.Seq > state.Seq
-		if errors.Is(err, ErrRecord) && !unsure { // another one came first
+		if errors.Is(err, ErrRecord) && !unsure(state, s.r) { // another one came first
 			g.Log.Warn("a record is dropped", "name", s.r.Name, "err", err)
 			err = g.forget(s)
 		}
@@ -173,6 +171,19 @@ func (g *Registrar) settle(ctx context.Context, waiting []*submission) (next []*
 		}
 	}
 	return next, late
+}
+
+// unsure says if the record that one in the queue follows, which was there when that
+// was taken, may come back: it is in a zone file that is missing now, or in a block
+// that was disconnected and isn't replaced yet.
+func unsure(state *State, r *Record) bool {
+	switch {
+	case state == nil:
+		return r.Seq > 0
+	case state.Incomplete > 0:
+		return r.Seq > state.Seq
+	}
+	return r.Seq > state.Seq+1
 }
 
 // offer hands over the zone file that the name has, which nobody may have done, and

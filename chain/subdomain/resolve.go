@@ -169,6 +169,9 @@ func place(a, b *chain.Operation) int {
 // take looks at the records of one zone file. moved says that other names carry
 // what follows.
 func (w *walk) take(ctx context.Context, o *chain.Operation) (moved bool, err error) {
+	if ctx.Err() != nil { // what is remembered asks nobody who would see it
+		return false, ctx.Err()
+	}
 	records, err := w.records(ctx, *o.Value)
 	w.after = o
 	if err != nil {

@@ -3,6 +3,7 @@ package subdomain
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"testing"
@@ -66,4 +67,23 @@ func heap() int64 {
 	runtime.GC()
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
+}
+
+// TestResolveEnds gives up amid files that are all remembered.
+func TestResolveEnds(t *testing.T) {
+	w := newWorld(t)
+	for range 10 {
+		w.update("friends.id")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	read := 0
+	v := &Resolver{Table: w, Fetch: func(ctx context.Context, hash [20]byte) ([]byte, error) {
+		if read++; read == 3 {
+			cancel()
+		}
+		return w.fetch(ctx, hash)
+	}}
+	if _, err := v.Resolve(ctx, "ada.friends.id"); !errors.Is(err, context.Canceled) || read != 3 {
+		t.Errorf("%v after %d files", err, read)
+	}
 }

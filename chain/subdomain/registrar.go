@@ -91,7 +91,7 @@ func (g *Registrar) tell(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(answer{"queued", s.Record})
 		return
 	}
-	s, err := g.resolve(r.Context(), name)
+	s, err := g.resolve(r.Context(), name, nil)
 	switch {
 	case errors.Is(err, chain.ErrUnknownName):
 		http.Error(w, "nobody has that name", http.StatusNotFound)
@@ -152,8 +152,9 @@ func (g *Registrar) Publish(ctx context.Context) error {
 // settle takes those that are on the chain, or can't come there any more, out of
 // the queue, and returns the others.
 func (g *Registrar) settle(ctx context.Context, waiting []*submission) (next []*submission, late error) {
+	hang := make(map[[20]byte]bool) // files: one may be in the way of many names
 	for _, s := range waiting {
-		state, err := g.carried(ctx, s.r)
+		state, err := g.carried(ctx, s.r, hang)
 		switch {
 		case err == nil && state != nil && state.Line() == s.Record:
 			err = g.published(ctx, s)

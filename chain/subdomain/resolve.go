@@ -83,11 +83,17 @@ func Follows(p *chain.Params, s *State, r *Record) error {
 // Resolve returns the state of a name that lies below another one. One that
 // nobody gave out is chain.ErrUnknownName.
 func (v *Resolver) Resolve(ctx context.Context, name chain.Name) (*State, error) {
+	return v.resolve(ctx, name, nil)
+}
+
+// resolve is Resolve that doesn't look for late files, and adds the one to them that
+// the end of ctx came amid. late may be nil.
+func (v *Resolver) resolve(ctx context.Context, name chain.Name, late map[[20]byte]bool) (*State, error) {
 	parent, ok := name.Parent()
 	if !ok {
 		return nil, fmt.Errorf("%s lies below no other name", name)
 	}
-	w := &walk{v: v, p: v.Table.Params(), name: name, via: []chain.Name{parent}}
+	w := &walk{v: v, p: v.Table.Params(), name: name, via: []chain.Name{parent}, late: late}
 	if err := w.run(ctx); err != nil {
 		return nil, err
 	}
@@ -106,6 +112,7 @@ type walk struct {
 	v    *Resolver
 	p    *chain.Params
 	name chain.Name
+	late map[[20]byte]bool // files that didn't come in time
 
 	via       []chain.Name // whose zone files count
 	after     *chain.Operation
@@ -209,12 +216,23 @@ func (w *walk) apply(r *Record, o *chain.Operation) {
 
 // records returns those of a zone file, and of the file that it names.
 func (w *walk) records(ctx context.Context, hash [20]byte) ([]*Record, error) {
-	f, err := w.v.file(ctx, hash)
+	f, err := w.file(ctx, hash)
 	if err != nil || f.Batch == nil {
 		return f.records(), err
 	}
-	more, err := w.v.file(ctx, *f.Batch)
+	more, err := w.file(ctx, *f.Batch)
 	return slices.Concat(f.Records, more.records()), err
+}
+
+func (w *walk) file(ctx context.Context, hash [20]byte) (*File, error) {
+	if w.late[hash] {
+		return nil, fmt.Errorf("zone file %x: it didn't come in time", hash)
+	}
+	f, err := w.v.file(ctx, hash)
+	if err != nil && ctx.Err() != nil && w.late != nil {
+		w.late[hash] = true
+	}
+	return f, err
 }
 
 func (f *File) records() []*Record {

@@ -37,7 +37,7 @@ func (g *Registrar) queue(ctx context.Context, s *submission) error {
 		if err != nil {
 			return err
 		}
-		state, err := g.carried(ctx, s.r)
+		state, err := g.carried(ctx, s.r, nil)
 		if err != nil {
 			return err
 		}
@@ -119,9 +119,9 @@ func (g *Registrar) replace(s *submission) error {
 }
 
 // carried returns the state of a record's name, nil if it has none, and refuses
-// what this name may not carry.
-func (g *Registrar) carried(ctx context.Context, r *Record) (*State, error) {
-	state, err := g.resolve(ctx, r.Name)
+// what this name may not carry. Late files are not looked for.
+func (g *Registrar) carried(ctx context.Context, r *Record, late map[[20]byte]bool) (*State, error) {
+	state, err := g.resolve(ctx, r.Name, late)
 	parent, _ := r.Name.Parent()
 	switch {
 	case errors.Is(err, chain.ErrUnknownName) && parent != g.Name:
@@ -135,8 +135,8 @@ func (g *Registrar) carried(ctx context.Context, r *Record) (*State, error) {
 }
 
 // resolve asks for a name, but not for ever: zone files of others may be anywhere.
-func (g *Registrar) resolve(ctx context.Context, name chain.Name) (*State, error) {
+func (g *Registrar) resolve(ctx context.Context, name chain.Name, late map[[20]byte]bool) (*State, error) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTime)
 	defer cancel()
-	return g.Resolver.Resolve(ctx, name)
+	return g.Resolver.resolve(ctx, name, late)
 }

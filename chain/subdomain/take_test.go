@@ -3,8 +3,10 @@ package subdomain
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"satchel/chain"
@@ -106,4 +108,45 @@ func (l *lateTable) History(subject string, from, limit int) ([]chain.Operation,
 		l.then()
 	}
 	return list, err
+}
+
+// TestTakenHoldNobodyUp queues many names whose states may be in a file that nobody
+// gives: another one's record waits for it once, not once for each of them.
+func TestTakenHoldNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.update("friends.id")
+		g := office(t, w, t.TempDir())
+		zone := []byte("eve's")
+		record := func(i int, s *State) *Record {
+			r, err := Next(rules, s, Record{Name: chain.Name(fmt.Sprintf("n%d.friends.id", i)), Owner: ownerOf("eve"),
+				Value: zonefile.Hash(zone), Via: []chain.Name{"friends.id", "eve.id"}}, newKey("eve"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		var first []*Record
+		for i := range 20 {
+			first = append(first, record(i, nil))
+		}
+		w.update("friends.id", first...)
+		for i, r := range first {
+			if err := g.queue(t.Context(), submissionOf(record(i, after(nil, r)), zone)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		g.ask(t, "ada.friends.id", "ada")
+		hanging(g, w.put("eve.id", []byte("withheld")))
+		start := time.Now() // of a clock that goes on only when all wait
+		if err := g.Publish(t.Context()); err == nil {
+			t.Error("no word of what is missing")
+		}
+		if took := time.Since(start); took > 2*resolveTime {
+			t.Errorf("ada waited %v", took)
+		}
+		if _, err := w.resolve(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -122,15 +122,26 @@ func (g *Registrar) files(suffix string) (list []fs.FileInfo, err error) {
 	return list, nil
 }
 
-// size returns how many bytes the records of other names take.
-func (g *Registrar) size(but chain.Name) (n int64, err error) {
-	files, err := g.files(recordSuffix)
-	for _, f := range files {
-		if f.Name() != string(but)+recordSuffix {
-			n += f.Size()
+// size returns how many bytes the record of a name takes, and how many all do. The
+// files are counted once, and not again for each record that comes.
+func (g *Registrar) size(n chain.Name) (one, all int64, err error) {
+	if !g.count {
+		files, err := g.files(recordSuffix)
+		if err != nil {
+			return 0, 0, err
+		}
+		g.bytes, g.count = 0, true
+		for _, f := range files {
+			g.bytes += f.Size()
 		}
 	}
-	return n, err
+	switch st, err := os.Stat(g.path(n)); {
+	case err == nil:
+		return st.Size(), g.bytes, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return 0, 0, err
+	}
+	return 0, g.bytes, nil
 }
 
 // waiting returns the records that are not on the chain, the oldest first: nobody's
@@ -167,5 +178,13 @@ func (g *Registrar) forget(s *submission) error {
 	case now.Record != s.Record:
 		return nil
 	}
-	return os.Remove(g.path(s.r.Name))
+	size, _, err := g.size(s.r.Name)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(g.path(s.r.Name)); err != nil {
+		return err
+	}
+	g.bytes -= size
+	return nil
 }

@@ -128,6 +128,7 @@ func TestQueueIsBounded(t *testing.T) {
 	if err := os.Truncate(large, maxQueue-2*st.Size()+1); err != nil { // bob's is as long as ada's
 		t.Fatal(err)
 	}
+	g = office(t, w, g.Dir) // counts once
 	if err := g.queue(t.Context(), submissionOf(r, zone)); !errors.Is(err, errFull) {
 		t.Errorf("one more: %v", err)
 	}
@@ -285,6 +286,49 @@ func TestQueueOutlivesReorganisation(t *testing.T) {
 		}
 		if s, err := w.resolve(); err != nil || s.Line() != r.Line() {
 			t.Errorf("%d: it is lost: %+v, %v", left, s, err)
+		}
+	}
+}
+
+// TestQueueCounts has the registrar's count of bytes be that of the files, whatever
+// comes, is replaced and goes.
+func TestQueueCounts(t *testing.T) {
+	w := newWorld(t)
+	w.update("friends.id")
+	g := office(t, w, t.TempDir())
+	for step, f := range []func(){
+		func() { g.ask(t, "ada.friends.id", "ada") },
+		func() { g.ask(t, "ada.friends.id", "ada") },
+		func() { g.ask(t, "bob.friends.id", "bob") },
+		func() {
+			zone := []byte("a longer one, of ada's own, that takes the place of the one before")
+			r, err := Next(rules, nil, Record{Name: "ada.friends.id", Owner: ownerOf("ada"), Value: zonefile.Hash(zone), Via: []chain.Name{"friends.id"}}, newKey("ada"))
+			if err == nil {
+				err = g.queue(t.Context(), submissionOf(r, zone))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+		func() { g = office(t, w, g.Dir); g.ask(t, "eve.friends.id", "eve") },
+		func() {
+			if err := g.Publish(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+		func() { g.ask(t, "joe.friends.id", "joe") },
+	} {
+		f()
+		files, err := g.files(recordSuffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := int64(0)
+		for _, st := range files {
+			want += st.Size()
+		}
+		if !g.count || g.bytes != want {
+			t.Errorf("step %d: %d bytes, want %d", step, g.bytes, want)
 		}
 	}
 }

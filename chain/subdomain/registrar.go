@@ -41,7 +41,9 @@ type Registrar struct {
 	// Put gives a file to where everybody has zone files from.
 	Put func(ctx context.Context, data []byte) error
 
-	mu sync.Mutex // of the queue
+	mu    sync.Mutex // of the queue
+	bytes int64      // that its records take on disk, if they were counted
+	count bool       // they were
 }
 
 // Handler answers requests.

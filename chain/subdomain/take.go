@@ -108,14 +108,20 @@ func (g *Registrar) replace(s *submission) error {
 	if err != nil {
 		return err
 	}
-	others, err := g.size(s.r.Name)
+	had, all, err := g.size(s.r.Name)
 	if err != nil {
 		return err
 	}
-	if others+int64(len(b)) > maxQueue {
+	more := int64(len(b)) - had
+	if all+more > maxQueue {
 		return errFull
 	}
-	return g.write(g.path(s.r.Name), b)
+	if err := g.write(g.path(s.r.Name), b); err != nil {
+		g.count = false // it may be there
+		return err
+	}
+	g.bytes += more
+	return nil
 }
 
 // carried returns the state of a record's name, nil if it has none, and refuses

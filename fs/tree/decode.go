@@ -17,9 +17,9 @@ func badf(format string, args ...any) error {
 }
 
 const (
-	maxVersions = 1024 // of an entry: more than that many devices are no volume
-	maxPlaces   = 1024 // of a version
-	maxOwner    = 64   // bytes of a pack's owner's name
+	maxVersions = 1024    // of an entry: more than that many devices are no volume
+	maxPlaces   = 1 << 14 // of a version: more than maxTabled has room for
+	maxOwner    = 64      // bytes of a pack's owner's name
 )
 
 // A decoder turns a page into entries. Every number in it is checked against

@@ -128,7 +128,7 @@
 //	          [9] in the table: the directories of its places that are gone, ascending}
 //	version  {[1] dot [2] kind (0 file, 1 directory, 2 symlink, 3 fifo, 4 socket,
 //	              5 character, 6 block device)
-//	          [3] places, by link  [4] mode, 07777  [5] uid  [6] gid
+//	          [3] places, by link; at most 16,384  [4] mode, 07777  [5] uid  [6] gid
 //	          [7] atime  [8] ctime  [9] btime, ns since 1970 UTC
 //	          [10] xattrs [name, value], by name, 64 KiB at most
 //	          [11] stamp of 4 to 10  [12] datum  [13] mtime  [14] its stamp}

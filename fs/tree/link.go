@@ -7,8 +7,9 @@ import (
 	"syscall"
 )
 
-// MaxLinks is how many names a file may have, if they are not very long.
-const MaxLinks = maxPlaces
+// MaxLinks is how many names a file may be given, if they are not very long. It
+// has more when several writers give it names at the same time.
+const MaxLinks = 1024
 
 // maxNames bounds the bytes of a file's names, with 64 for each: there must be
 // room for several versions of it in a page.

@@ -79,11 +79,12 @@ func standingAt(e *entry, breaks bool, isDir func(Identity) bool) []place {
 		return places
 	}
 	var out []place
+	seen := make(map[nameKey]bool, len(places))
 	for _, p := range places {
-		if !isDir(p.dir) || slices.ContainsFunc(out, func(q place) bool { return q.dir == p.dir && q.name == p.name }) {
-			continue
+		if k := (nameKey{p.dir, p.name}); !seen[k] && isDir(p.dir) {
+			seen[k] = true
+			out = append(out, p)
 		}
-		out = append(out, p)
 	}
 	if len(out) == 0 {
 		p := slices.MaxFunc(places, place.compare)

@@ -21,10 +21,10 @@ type history struct {
 	ids     int
 
 	payload map[payloadKey]*version
-	removed map[string][]*removal // by content
-	touched map[string][]Dot      // versions that carried a content, in heads
-	public  map[string]bool       // contents that were in a published view
-	spared  map[string]bool       // contents that were removed under one of two identities: the other may be a copy that is gone later
+	removed map[string][]*removal              // by content
+	touched map[string][]Dot                   // versions that carried a content, in heads
+	public  map[string]bool                    // contents that were in a published view
+	under   map[string]map[Identity][]*removal // of contents, by the identities under which they were in a published view: what removed them there, but not elsewhere
 	moves   map[Identity][]*movement
 	gone    map[Identity]bool // deleted or unlinked by somebody
 	counts  counts
@@ -102,7 +102,7 @@ func newHistory(seed uint64, abl ablation, stored bool) *history {
 	h := &history{
 		rnd: rand.New(rand.NewPCG(seed, 7)), abl: abl, stored: stored, clock: 1,
 		payload: make(map[payloadKey]*version), removed: make(map[string][]*removal), touched: make(map[string][]Dot),
-		public: make(map[string]bool), spared: make(map[string]bool), moves: make(map[Identity][]*movement), gone: make(map[Identity]bool),
+		public: make(map[string]bool), under: make(map[string]map[Identity][]*removal), moves: make(map[Identity][]*movement), gone: make(map[Identity]bool),
 	}
 	h.names = []string{"a", "a (conflict from w0.id, 1970-01-01 00.00)"}
 	if h.rnd.IntN(2) == 0 {
@@ -253,11 +253,38 @@ func (w *hand) publish() {
 	for _, f := range w.shows(w.t) {
 		if strings.HasPrefix(f.content, "u") {
 			w.h.public[f.content] = true
+			w.h.shownUnder(f)
 		}
 	}
 	if w.s != nil {
 		w.flush(p)
 	}
+}
+
+// shownUnder notes the identities under which a content is shown, and what
+// removes it there.
+func (h *history) shownUnder(f seenFile, by ...*removal) {
+	if h.under[f.content] == nil {
+		h.under[f.content] = make(map[Identity][]*removal)
+	}
+	for _, id := range f.ids {
+		h.under[f.content][id] = append(h.under[f.content][id], by...)
+	}
+}
+
+// mayBeGone tells whether a content was removed everywhere by one operation, or
+// under each identity under which it ever was in a published view.
+func (h *history) mayBeGone(c string) bool {
+	published := func(r *removal) bool { return r.dot.Seq != 0 }
+	if slices.ContainsFunc(h.removed[c], published) {
+		return true
+	}
+	for _, list := range h.under[c] {
+		if !slices.ContainsFunc(list, published) {
+			return false
+		}
+	}
+	return true
 }
 
 // note records what a head holds.
@@ -342,6 +369,7 @@ type seenFile struct {
 	info    Info
 	content string
 	nodes   []Identity
+	ids     []Identity // of all that is shown as one: the nodes', of copies the ones they will have
 }
 
 // shows returns all that the view of t shows.
@@ -372,6 +400,7 @@ func (w *hand) shows(t *Tree) map[string]seenFile {
 			f := seenFile{path: p, info: in, content: string(in.Content.Inline)}
 			for _, m := range i.members {
 				f.nodes = append(f.nodes, m.n.id)
+				f.ids = append(f.ids, m.id())
 			}
 			out[p] = f
 			var got Info
@@ -508,8 +537,8 @@ func (h *history) kept(end state, view map[string]seenFile) {
 		}
 	}
 	for c := range h.public {
-		if at[c] == nil && h.removed[c] == nil && !h.spared[c] {
-			fail("content %s is lost", c)
+		if at[c] == nil && !h.mayBeGone(c) {
+			fail("content %s is lost: %v", c, h.under[c])
 		}
 	}
 	for c, ids := range at {

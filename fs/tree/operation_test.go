@@ -325,7 +325,7 @@ func (o *operation) after(before state) {
 	}
 	for _, f := range view {
 		if _, ok := o.lost[f.content]; ok {
-			h.spared[f.content] = h.spared[f.content] || o.underTwo(f.content)
+			o.spared(f)
 			delete(o.lost, f.content) // it has another name
 		}
 	}
@@ -339,15 +339,21 @@ func (o *operation) after(before state) {
 	o.movements(before)
 }
 
-// underTwo tells whether a content was shown under two identities.
-func (o *operation) underTwo(content string) bool {
-	ids := make(map[Identity]bool)
-	for _, f := range o.before {
-		if f.content == content {
-			ids[f.info.ID] = true
+// spared notes that the content of f, which is still shown, was removed under the
+// identities under which it isn't any more.
+func (o *operation) spared(f seenFile) {
+	for p, g := range o.before {
+		if g.content == f.content && o.gone(p) && !slices.Equal(g.ids, f.ids) {
+			r := &removal{vec: o.w.t.vec.clone()}
+			o.w.ops = append(o.w.ops, r)
+			o.w.h.shownUnder(g, r)
 		}
 	}
-	return len(ids) > 1
+}
+
+// gone tells whether the operation names path as one that may go.
+func (o *operation) gone(path string) bool {
+	return slices.ContainsFunc(o.named, func(n string) bool { return path == n || strings.HasPrefix(path, n+"/") })
 }
 
 // movements records which identities were put somewhere.
